@@ -1,0 +1,47 @@
+"""What an installer of plugins promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from aria_core.worker.calls import Environment
+
+INSTALLER_API = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """What an archive says of itself; names as in the seed's Plugin row."""
+
+    name: str
+    package_name: str
+    package_version: str
+    archive_name: str
+    package_source: str | None = None
+    supported_platform: str | None = None
+    supported_py_versions: tuple[str, ...] = ()
+    distribution: str | None = None
+    distribution_release: str | None = None
+    distribution_version: str | None = None
+    wheels: tuple[str, ...] = ()
+
+
+class Installer(ABC):
+    """Puts the code of plugins into directories. Locking, hashing, renaming and rows are the core's."""
+
+    api: ClassVar[int] = INSTALLER_API
+
+    @abstractmethod
+    def recognises(self, path: Path) -> bool:
+        """Whether this is such an archive; reads the header only, never raises."""
+
+    @abstractmethod
+    def inspect(self, path: Path) -> PluginInfo:
+        """What the archive holds. Changes nothing; ``InvalidPluginError`` if it is not valid."""
+
+    @abstractmethod
+    def install(self, path: Path, directory: Path) -> Environment:
+        """Install the archive into the empty `directory` and say how to use it."""

@@ -1,0 +1,452 @@
+"""What is stored, as typed SQLAlchemy models.
+
+One direction of ownership: a service template owns its node templates, a service owns its nodes and
+executions, an execution owns its tasks and logs. Deleting an owner deletes what it owns; deleting a
+service keeps its template.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import relationship as related
+from sqlalchemy.orm.collections import attribute_keyed_dict
+
+from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState, NodeState, TaskState
+from aria_core.modeling.types import JsonText, UtcDateTime
+
+SCHEMA_VERSION = 1
+
+_OWNED = "all, delete-orphan"
+
+
+def utc_now() -> datetime:
+    """This moment, timezone-aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def _owner(target: str) -> Mapped[int | None]:
+    return mapped_column(ForeignKey(f"{target}.id", ondelete="CASCADE"), index=True)
+
+
+class Model(DeclarativeBase):
+    """Base of all models: an integer id and readable constraint names."""
+
+    metadata = MetaData(naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    })
+
+    id: Mapped[int] = mapped_column(primary_key=True, sort_order=-1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The columns by name."""
+        return {each.key: getattr(self, each.key) for each in type(self).__mapper__.column_attrs}
+
+    def __repr__(self) -> str:
+        name = getattr(self, "name", None)
+        return f"<{type(self).__name__} {self.id}{f' {name!r}' if name else ''}>"
+
+
+class Schema(Model):
+    """One row: which version of the tables this database has."""
+
+    __tablename__ = "schema"
+    version: Mapped[int]
+
+
+class ServiceTemplate(Model):
+    """A description of nodes, relationships and operations."""
+
+    __tablename__ = "service_template"
+
+    name: Mapped[str] = mapped_column(String(255), unique=True)
+    description: Mapped[str] = mapped_column(Text, default="")
+    main_file: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    content: Mapped[Any] = mapped_column(JsonText, default=dict)
+    """A `TemplateSpec` as JSON, without its nodes."""
+
+    node_templates: Mapped[dict[str, NodeTemplate]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, back_populates="service_template",
+        passive_deletes=True)
+    services: Mapped[list[Service]] = related(back_populates="service_template", order_by="Service.id")
+
+
+class NodeTemplate(Model):
+    """A node as the template describes it."""
+
+    __tablename__ = "node_template"
+    __table_args__ = (UniqueConstraint("service_template_id", "name"),)
+
+    service_template_id: Mapped[int | None] = _owner("service_template")
+    name: Mapped[str] = mapped_column(String(255))
+    type_name: Mapped[str] = mapped_column(String(255), default="")
+    content: Mapped[Any] = mapped_column(JsonText, default=dict)
+    """A `NodeSpec` as JSON."""
+
+    service_template: Mapped[ServiceTemplate] = related(back_populates="node_templates")
+
+
+class Service(Model):
+    """One instance of a template, with its state."""
+
+    __tablename__ = "service"
+
+    service_template_id: Mapped[int | None] = mapped_column(ForeignKey("service_template.id"), index=True)
+    name: Mapped[str] = mapped_column(String(255), unique=True)
+    description: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    service_template: Mapped[ServiceTemplate | None] = related(back_populates="services")
+    nodes: Mapped[dict[str, Node]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, back_populates="service",
+        passive_deletes=True)
+    workflows: Mapped[dict[str, Operation]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
+    input_parameters: Mapped[dict[str, Parameter]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True,
+        primaryjoin="and_(Service.id == Parameter.service_id, Parameter.role == 'input')",
+        overlaps="output_parameters")
+    output_parameters: Mapped[dict[str, Parameter]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True,
+        primaryjoin="and_(Service.id == Parameter.service_id, Parameter.role == 'output')",
+        overlaps="input_parameters")
+    executions: Mapped[list[Execution]] = related(
+        cascade=_OWNED, back_populates="service", passive_deletes=True, order_by="Execution.id")
+
+    inputs: AssociationProxy[dict[str, Any]] = association_proxy("input_parameters", "value")
+
+
+class Node(Model):
+    """A part of a service."""
+
+    __tablename__ = "node"
+    __table_args__ = (UniqueConstraint("service_id", "name"),)
+
+    service_id: Mapped[int | None] = _owner("service")
+    node_template_id: Mapped[int | None] = mapped_column(ForeignKey("node_template.id", ondelete="SET NULL"))
+    host_id: Mapped[int | None] = mapped_column(ForeignKey("node.id", ondelete="SET NULL"), index=True)
+    name: Mapped[str] = mapped_column(String(255))
+    type_name: Mapped[str] = mapped_column(String(255), default="")
+    types: Mapped[Any] = mapped_column(JsonText, default=list)
+    """The type and its ancestors, nearest first."""
+    state: Mapped[str] = mapped_column(String(16), default=NodeState.INITIAL)
+    capabilities: Mapped[Any] = mapped_column(JsonText, default=dict)
+    """Capability name -> ``{"type": …, "properties": {…}, "attributes": {…}}``."""
+    artifacts: Mapped[Any] = mapped_column(JsonText, default=dict)
+
+    service: Mapped[Service] = related(back_populates="nodes")
+    node_template: Mapped[NodeTemplate | None] = related()
+    host: Mapped[Node | None] = related(remote_side="Node.id")
+    property_parameters: Mapped[dict[str, Parameter]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
+    attribute_rows: Mapped[dict[str, Attribute]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
+    interfaces: Mapped[dict[str, Interface]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
+    outbound_relationships: Mapped[list[Relationship]] = related(
+        cascade=_OWNED, passive_deletes=True, foreign_keys="Relationship.source_id",
+        back_populates="source_node", order_by="Relationship.position")
+    inbound_relationships: Mapped[list[Relationship]] = related(
+        cascade=_OWNED, passive_deletes=True, foreign_keys="Relationship.target_id",
+        back_populates="target_node", order_by="Relationship.id")
+
+    properties: AssociationProxy[dict[str, Any]] = association_proxy("property_parameters", "value")
+    attributes: AssociationProxy[dict[str, Any]] = association_proxy(
+        "attribute_rows", "value", creator=lambda name, value: Attribute(name=name, value=value))
+
+    @property
+    def host_address(self) -> Any:
+        """The ``ip`` attribute of the node this one lives on (or its own); None if there is none."""
+        host = self.host or self
+        return host.attributes.get("ip")
+
+
+class Relationship(Model):
+    """A directed tie between two nodes: the source requires the target."""
+
+    __tablename__ = "relationship"
+
+    source_id: Mapped[int | None] = _owner("node")
+    target_id: Mapped[int | None] = _owner("node")
+    name: Mapped[str] = mapped_column(String(255))
+    """The name of the source's requirement."""
+    position: Mapped[int] = mapped_column(default=0)
+    type_name: Mapped[str] = mapped_column(String(255), default="")
+    types: Mapped[Any] = mapped_column(JsonText, default=list)
+    capability: Mapped[str] = mapped_column(String(255), default="")
+
+    source_node: Mapped[Node] = related(
+        back_populates="outbound_relationships", foreign_keys=[source_id])
+    target_node: Mapped[Node] = related(
+        back_populates="inbound_relationships", foreign_keys=[target_id])
+    property_parameters: Mapped[dict[str, Parameter]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
+    attribute_rows: Mapped[dict[str, Attribute]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
+    interfaces: Mapped[dict[str, Interface]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
+
+    properties: AssociationProxy[dict[str, Any]] = association_proxy("property_parameters", "value")
+    attributes: AssociationProxy[dict[str, Any]] = association_proxy(
+        "attribute_rows", "value", creator=lambda name, value: Attribute(name=name, value=value))
+
+
+class Interface(Model):
+    """A named set of operations of a node or relationship."""
+
+    __tablename__ = "interface"
+    __table_args__ = (
+        UniqueConstraint("node_id", "name"), UniqueConstraint("relationship_id", "name"),
+        CheckConstraint("(node_id IS NULL) <> (relationship_id IS NULL)", name="one_owner"))
+
+    node_id: Mapped[int | None] = _owner("node")
+    relationship_id: Mapped[int | None] = _owner("relationship")
+    name: Mapped[str] = mapped_column(String(255))
+    type_name: Mapped[str] = mapped_column(String(255), default="")
+
+    operations: Mapped[dict[str, Operation]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
+
+
+class Operation(Model):
+    """A function or script that an interface offers, or a workflow that a service offers."""
+
+    __tablename__ = "operation"
+    __table_args__ = (
+        UniqueConstraint("interface_id", "name"), UniqueConstraint("service_id", "name"),
+        CheckConstraint("(interface_id IS NULL) <> (service_id IS NULL)", name="one_owner"))
+
+    interface_id: Mapped[int | None] = _owner("interface")
+    service_id: Mapped[int | None] = _owner("service")
+    name: Mapped[str] = mapped_column(String(255))
+    function: Mapped[str | None] = mapped_column(Text)
+    """``package.module:name``; None: nothing to do."""
+    plugin_name: Mapped[str | None] = mapped_column(String(255))
+    timeout: Mapped[float | None]
+    max_attempts: Mapped[int | None]
+    retry_interval: Mapped[float | None]
+    ignore_failure: Mapped[bool | None]
+
+    input_parameters: Mapped[dict[str, Parameter]] = related(
+        collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
+
+    inputs: AssociationProxy[dict[str, Any]] = association_proxy("input_parameters", "value")
+
+
+class Parameter(Model):
+    """A declared value: an input, output, property or argument."""
+
+    __tablename__ = "parameter"
+    __table_args__ = (
+        UniqueConstraint("service_id", "role", "name"), UniqueConstraint("node_id", "name"),
+        UniqueConstraint("relationship_id", "name"), UniqueConstraint("operation_id", "name"),
+        CheckConstraint(
+            "(CASE WHEN service_id IS NULL THEN 0 ELSE 1 END) + (CASE WHEN node_id IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN relationship_id IS NULL THEN 0 ELSE 1 END)"
+            " + (CASE WHEN operation_id IS NULL THEN 0 ELSE 1 END) = 1", name="one_owner"))
+
+    service_id: Mapped[int | None] = _owner("service")
+    node_id: Mapped[int | None] = _owner("node")
+    relationship_id: Mapped[int | None] = _owner("relationship")
+    operation_id: Mapped[int | None] = _owner("operation")
+    role: Mapped[str] = mapped_column(String(16), default="property")
+    """``input``, ``output``, ``property`` or ``argument``."""
+    name: Mapped[str] = mapped_column(String(255))
+    type_name: Mapped[str] = mapped_column(String(255), default="any")
+    description: Mapped[str] = mapped_column(Text, default="")
+    required: Mapped[bool] = mapped_column(default=False)
+    dynamic: Mapped[bool] = mapped_column(default=False)
+    """The value is an expression, evaluated on the live service."""
+    secret: Mapped[bool] = mapped_column(default=False)
+    value: Mapped[Any] = mapped_column(JsonText, nullable=True)
+
+
+class Attribute(Model):
+    """A value that operations change: one row per name, last writer wins."""
+
+    __tablename__ = "attribute"
+    __table_args__ = (
+        UniqueConstraint("node_id", "name"), UniqueConstraint("relationship_id", "name"),
+        CheckConstraint("(node_id IS NULL) <> (relationship_id IS NULL)", name="one_owner"))
+
+    node_id: Mapped[int | None] = _owner("node")
+    relationship_id: Mapped[int | None] = _owner("relationship")
+    name: Mapped[str] = mapped_column(String(255))
+    type_name: Mapped[str] = mapped_column(String(255), default="any")
+    value: Mapped[Any] = mapped_column(JsonText, nullable=True)
+
+
+class Execution(Model):
+    """One run of one workflow on one service."""
+
+    __tablename__ = "execution"
+
+    service_id: Mapped[int | None] = _owner("service")
+    workflow_name: Mapped[str] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(16), default=ExecutionState.PENDING)
+    inputs: Mapped[Any] = mapped_column(JsonText, default=dict)
+    executor: Mapped[str] = mapped_column(String(255), default="")
+    """The executor's name, for people; any executor resumes what another began."""
+    dry: Mapped[bool] = mapped_column(default=False)
+    task_max_attempts: Mapped[int] = mapped_column(default=30)
+    task_retry_interval: Mapped[float] = mapped_column(default=30.0)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    error: Mapped[str | None] = mapped_column(Text)
+    epoch: Mapped[int] = mapped_column(default=1)
+    """Which runner: grows when one takes over."""
+    batch: Mapped[int] = mapped_column(default=0)
+    """How many engine transactions were committed: the fence."""
+    beat: Mapped[int] = mapped_column(default=0)
+    """Grows while the owner lives."""
+    owner: Mapped[Any] = mapped_column(JsonText, nullable=True)
+    """Boot id, pid namespace, pid, start time and host of the runner; None: nobody's."""
+
+    service: Mapped[Service] = related(back_populates="executions")
+    tasks: Mapped[list[Task]] = related(
+        cascade=_OWNED, back_populates="execution", passive_deletes=True, order_by="Task.position")
+    logs: Mapped[list[Log]] = related(
+        cascade=_OWNED, passive_deletes=True, order_by="Log.id", back_populates="execution")
+
+
+_ACTIVE = Execution.state.in_([str(state) for state in ACTIVE_EXECUTION_STATES])
+
+Index("uq_execution_one_active_per_service", Execution.service_id, unique=True,
+      sqlite_where=_ACTIVE, postgresql_where=_ACTIVE)
+
+
+class Task(Model):
+    """One operation to be run in one execution."""
+
+    __tablename__ = "task"
+    __table_args__ = (UniqueConstraint("execution_id", "position"),)
+
+    execution_id: Mapped[int] = mapped_column(ForeignKey("execution.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    """Its place in a topological order of the graph."""
+    name: Mapped[str] = mapped_column(Text)
+    stub: Mapped[str | None] = mapped_column(String(24))
+    """``start_workflow``, ``end_workflow``, ``start_subworkflow``, ``end_subworkflow``, ``stub``, or None."""
+    state: Mapped[str] = mapped_column(String(16), default=TaskState.PENDING)
+    reason: Mapped[str | None] = mapped_column(Text)
+    waits_for: Mapped[Any] = mapped_column(JsonText, default=list)
+    """Positions of the tasks it waits for."""
+    function: Mapped[str | None] = mapped_column(Text)
+    arguments: Mapped[Any] = mapped_column(JsonText, default=dict)
+    dynamic: Mapped[Any] = mapped_column(JsonText, nullable=True)
+    """Names of the arguments that are expressions; None: none."""
+    secret: Mapped[Any] = mapped_column(JsonText, nullable=True)
+    """Names of the arguments that are never shown; None: none."""
+    node_id: Mapped[int | None] = mapped_column(ForeignKey("node.id", ondelete="CASCADE"))
+    relationship_id: Mapped[int | None] = mapped_column(ForeignKey("relationship.id", ondelete="CASCADE"))
+    plugin_id: Mapped[int | None] = mapped_column(ForeignKey("plugin.id"))
+    interface_name: Mapped[str] = mapped_column(String(255), default="")
+    operation_name: Mapped[str] = mapped_column(String(255), default="")
+    max_attempts: Mapped[int] = mapped_column(default=1)
+    """-1: without end."""
+    retry_interval: Mapped[float] = mapped_column(default=0.0)
+    ignore_failure: Mapped[bool] = mapped_column(default=False)
+    timeout: Mapped[float | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    """How often it was sent: fences reports, never shrinks."""
+    failures: Mapped[int] = mapped_column(default=0)
+    lost: Mapped[int] = mapped_column(default=0)
+    interruptions: Mapped[int] = mapped_column(default=0)
+    due_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    result: Mapped[Any] = mapped_column(JsonText, nullable=True)
+
+    execution: Mapped[Execution] = related(back_populates="tasks")
+    node: Mapped[Node | None] = related()
+    relationship: Mapped[Relationship | None] = related()
+    plugin: Mapped[Plugin | None] = related()
+    attempt_rows: Mapped[list[Attempt]] = related(
+        cascade=_OWNED, passive_deletes=True, order_by="Attempt.number")
+    logs: Mapped[list[Log]] = related(passive_deletes=True, order_by="Log.id", back_populates="task")
+
+    @property
+    def dependencies(self) -> list[Task]:
+        """The tasks it waits for."""
+        tasks = self.execution.tasks
+        return [tasks[position] for position in self.waits_for]
+
+    @property
+    def actor(self) -> Node | Relationship | None:
+        """The node or relationship the operation belongs to."""
+        return self.node or self.relationship
+
+
+class Attempt(Model):
+    """One try of a task that failed or was lost."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (UniqueConstraint("task_id", "number"),)
+
+    task_id: Mapped[int] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    outcome: Mapped[str] = mapped_column(String(16))
+    """``failed``, ``lost`` or ``interrupted``."""
+    error: Mapped[str] = mapped_column(Text, default="")
+    traceback: Mapped[str] = mapped_column(Text, default="")
+    location: Mapped[str] = mapped_column(String(255), default="")
+    """``host:pid`` where it ran."""
+    ended_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+class Log(Model):
+    """One line written by an operation, a workflow function or the engine."""
+
+    __tablename__ = "log"
+
+    execution_id: Mapped[int | None] = _owner("execution")
+    task_id: Mapped[int | None] = _owner("task")
+    attempt: Mapped[int | None]
+    level: Mapped[str] = mapped_column(String(16))
+    message: Mapped[str] = mapped_column(Text)
+    traceback: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    execution: Mapped[Execution] = related(back_populates="logs")
+    task: Mapped[Task | None] = related(back_populates="logs")
+
+
+class Plugin(Model):
+    """An installed archive that holds operations."""
+
+    __tablename__ = "plugin"
+    __table_args__ = (UniqueConstraint("package_name", "package_version"),)
+
+    name: Mapped[str] = mapped_column(String(255))
+    package_name: Mapped[str] = mapped_column(String(255))
+    package_version: Mapped[str] = mapped_column(String(64))
+    package_source: Mapped[str | None] = mapped_column(Text)
+    archive_name: Mapped[str] = mapped_column(Text)
+    installer: Mapped[str] = mapped_column(String(255), default="")
+    sha256: Mapped[str] = mapped_column(String(64), default="")
+    distribution: Mapped[str | None] = mapped_column(String(255))
+    distribution_release: Mapped[str | None] = mapped_column(String(255))
+    distribution_version: Mapped[str | None] = mapped_column(String(255))
+    supported_platform: Mapped[str | None] = mapped_column(String(255))
+    supported_py_versions: Mapped[Any] = mapped_column(JsonText, default=list)
+    wheels: Mapped[Any] = mapped_column(JsonText, default=list)
+    environment: Mapped[Any] = mapped_column(JsonText, nullable=True)
+    """How its code is reached, relative to the plugin's directory."""
+    uploaded_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+
+MODELS: dict[str, type[Model]] = {
+    each.class_.__tablename__: each.class_ for each in Model.registry.mappers if each.class_ is not Schema
+}
+"""Table name -> model: the tables of the friendly storage API."""

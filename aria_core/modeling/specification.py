@@ -1,0 +1,152 @@
+"""A service template as it comes from a loader or a builder: typed, unsaved, strict JSON inside.
+
+Values that must be computed on the live service are *expressions*: JSON in which an object with one
+key that begins with ``$`` calls a function, e.g. ``{"$get_attribute": ["db", "address"]}``. Only
+parameters marked `dynamic` are evaluated; in them a literal key that begins with ``$`` is written
+with two.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Specification(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Base of the parts of a service template."""
+
+
+class ParameterSpec(Specification):
+    """An input, output, property, attribute or argument."""
+
+    type: str = "any"
+    value: Any = None
+    required: bool = False
+    description: str = ""
+    dynamic: bool = False
+    secret: bool = False
+    constraints: list[Any] = []
+    entry: str | None = None
+    """The type of the entries of a list or map."""
+    location: str = ""
+
+
+class OperationSpec(Specification):
+    """What an operation runs and with which arguments.
+
+    `function` is ``package.module:name`` (None: nothing to do). `script` names a script among the
+    template's files instead. A `plugin` name says in whose environment it runs.
+    """
+
+    function: str | None = None
+    script: str | None = None
+    plugin: str | None = None
+    inputs: dict[str, ParameterSpec] = {}
+    process: dict[str, Any] = {}
+    """Settings of the script operation: cwd, env, args, command_prefix, eval_python."""
+    timeout: float | None = None
+    max_attempts: int | None = None
+    retry_interval: float | None = None
+    ignore_failure: bool | None = None
+    location: str = ""
+
+
+class InterfaceSpec(Specification):
+    """A named set of operations, e.g. ``Standard``."""
+
+    type: str = ""
+    operations: dict[str, OperationSpec] = {}
+
+
+class CapabilitySpec(Specification):
+    """Something a node offers others."""
+
+    type: str = ""
+    properties: dict[str, ParameterSpec] = {}
+    attributes: dict[str, ParameterSpec] = {}
+
+
+class ArtifactSpec(Specification):
+    """A file that belongs to a node."""
+
+    type: str = ""
+    file: str = ""
+    deploy_path: str = ""
+
+
+class RelationshipSpec(Specification):
+    """A requirement of a node that its target fulfils."""
+
+    name: str
+    target: str
+    type: str = ""
+    types: list[str] = []
+    """The type and its ancestors, nearest first."""
+    capability: str = ""
+    hosted: bool = False
+    """The source lives on the target."""
+    properties: dict[str, ParameterSpec] = {}
+    attributes: dict[str, ParameterSpec] = {}
+    interfaces: dict[str, InterfaceSpec] = {}
+    location: str = ""
+
+
+class NodeSpec(Specification):
+    """A node template."""
+
+    name: str
+    type: str = ""
+    types: list[str] = []
+    """The type and its ancestors, nearest first."""
+    description: str = ""
+    properties: dict[str, ParameterSpec] = {}
+    attributes: dict[str, ParameterSpec] = {}
+    capabilities: dict[str, CapabilitySpec] = {}
+    relationships: list[RelationshipSpec] = []
+    interfaces: dict[str, InterfaceSpec] = {}
+    artifacts: dict[str, ArtifactSpec] = {}
+    location: str = ""
+
+
+class WorkflowSpec(Specification):
+    """A workflow of the template's own: a ``@workflow`` function and its inputs."""
+
+    function: str
+    plugin: str | None = None
+    inputs: dict[str, ParameterSpec] = {}
+    location: str = ""
+
+
+class PluginSpec(Specification):
+    """A plugin the template's operations call."""
+
+    name: str
+    version: str | None = None
+    enabled: bool = True
+    location: str = ""
+
+
+class TemplateSpec(Specification):
+    """A whole service template."""
+
+    name: str
+    description: str = ""
+    metadata: dict[str, Any] = {}
+    inputs: dict[str, ParameterSpec] = {}
+    outputs: dict[str, ParameterSpec] = {}
+    nodes: dict[str, NodeSpec] = {}
+    workflows: dict[str, WorkflowSpec] = {}
+    plugins: dict[str, PluginSpec] = {}
+
+
+class LoadedTemplate(Specification):
+    """What a loader returns: the template, the folder its files lie in, and what it wants to warn of.
+
+    `directory` is None when there are no files; `main_file` is relative to it.
+    """
+
+    template: TemplateSpec
+    directory: str | None = None
+    main_file: str = ""
+    warnings: list[str] = []

@@ -1,0 +1,68 @@
+"""What an executor promises, and the two things it is handed: calls and a way to report."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Literal, Protocol
+
+from aria_core.worker.calls import Call, CallRef, Report
+
+EXECUTOR_API = 1
+
+
+class Inbox(Protocol):
+    """Where an executor's reports go and where running calls ask their questions.
+
+    Both may be used from any thread. Calling it never blocks and never raises.
+    """
+
+    def __call__(self, report: Report) -> None:
+        """Take one report."""
+
+    def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
+        """Answer what the running call `ref` asks (`aria_core.worker.channel` lists the verbs).
+
+        Blocks while it reads; raises what the asking operation is to be told.
+        """
+
+
+class Executor(ABC):
+    """Says where calls run. Made without I/O. Knows no storage, no order, no retries.
+
+    An executor is opened once, used from one engine thread, and closed once. For every submitted
+    call it gives at most one ``Started`` and exactly one final report, in this order; calls that
+    were withdrawn give none.
+    """
+
+    api: ClassVar[int] = EXECUTOR_API
+    can_terminate: ClassVar[bool] = False
+    """`terminate` ends a running call and its children."""
+    survives_runner: ClassVar[bool] = False
+    """Calls outlive the runner: only their refs leave, the worker claims them."""
+    runs_operations: ClassVar[bool] = True
+    """False: nothing happens (dry); neither nodes nor attributes are touched."""
+    needs_reach: ClassVar[Literal["process", "host", "network"]] = "process"
+    """From where the storages must be reachable for calls to run."""
+    slots: int | None = 1
+    """How many calls run at once; read before each dispatch, may change. None: no bound."""
+
+    @abstractmethod
+    def open(self, report: Inbox) -> None:
+        """Get ready to run calls and keep `report`. Called once, before anything else."""
+
+    @abstractmethod
+    def submit(self, call: Call) -> None:
+        """Take the call over and return at once. Raising means: surely not started."""
+
+    def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
+        """Take back the calls that have not begun; atomic against their beginning."""
+        return frozenset()
+
+    def terminate(self, ref: CallRef, grace: float) -> bool:
+        """End a running call: ask, and after `grace` seconds force. True: a final report follows."""
+        return False
+
+    @abstractmethod
+    def close(self, grace: float) -> None:
+        """End what can be ended within `grace` seconds. Afterwards no report. Idempotent."""

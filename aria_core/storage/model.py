@@ -1,0 +1,401 @@
+"""Where rows live: what a model storage must do.
+
+Two faces. The *ledger* is the narrow part the engine uses, each method one transaction. The
+*tables* (MAPI) are the friendly part for people: ``storage.node.get_by_name("web")``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from aria_core.modeling.models import (
+    Attempt, Attribute, Execution, Interface, Log, Model, Node, NodeTemplate, Operation, Parameter, Plugin,
+    Relationship, Service, ServiceTemplate, Task,
+)
+from aria_core.worker.calls import Edit
+
+MODEL_STORAGE_API = 1
+
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True, slots=True)
+class NewExecution:
+    """What is known of an execution before it has a graph."""
+
+    service_id: int
+    workflow_name: str
+    inputs: Mapping[str, Any]
+    owner: Mapping[str, Any]
+    executor: str = ""
+    dry: bool = False
+    task_max_attempts: int = 30
+    task_retry_interval: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the owner of an execution holds; every engine transaction is guarded by all of it."""
+
+    execution: int
+    epoch: int
+    batch: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """An execution's row as others see it."""
+
+    execution: int
+    service: int
+    state: str
+    epoch: int
+    batch: int
+    beat: int
+    owner: Mapping[str, Any] | None
+    executor: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as the compiler makes it and the engine loads it; columns as in `Task`."""
+
+    position: int
+    name: str
+    id: int = 0
+    stub: str | None = None
+    state: str = "pending"
+    waits_for: tuple[int, ...] = ()
+    function: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    dynamic: tuple[str, ...] = ()
+    secret: tuple[str, ...] = ()
+    node_id: int | None = None
+    relationship_id: int | None = None
+    plugin_id: int | None = None
+    interface_name: str = ""
+    operation_name: str = ""
+    max_attempts: int = 1
+    retry_interval: float = 0.0
+    ignore_failure: bool = False
+    timeout: float | None = None
+    attempts: int = 0
+    failures: int = 0
+    lost: int = 0
+    interruptions: int = 0
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One task's change, made only if its row still has `before` and `attempts`."""
+
+    task: int
+    before: str
+    attempts: int
+    changes: Mapping[str, Any]
+    """Column -> value; always with ``state``."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """A failed, lost or interrupted attempt."""
+
+    task: int
+    number: int
+    outcome: Literal["failed", "lost", "interrupted"]
+    error: str
+    traceback: str = ""
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One log line."""
+
+    execution: int
+    level: str
+    message: str
+    created_at: datetime
+    task: int | None = None
+    attempt: int | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything one engine transaction writes."""
+
+    transitions: Sequence[Transition] = ()
+    edits: Sequence[Edit] = ()
+    nodes: Mapping[int, str] = field(default_factory=dict)
+    """Node id -> state."""
+    attempts: Sequence[AttemptRow] = ()
+    execution: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of the execution that change, e.g. ``state`` and ``ended_at`` at its end."""
+
+
+class ClaimChangedError(Exception):
+    """The claim's execution changed state (somebody asked to cancel); `claim` is what holds now."""
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__(f"execution {claim.execution} is {claim.state} now")
+        self.claim = claim
+
+
+class Ledger(ABC):
+    """The engine's part of a model storage. Each method is one transaction; all are thread-safe.
+
+    Lock order: execution, tasks by id, nodes by id. What cannot be reached raises
+    ``StorageUnavailableError``.
+    """
+
+    @abstractmethod
+    def claim_new(self, new: NewExecution) -> Claim:
+        """Insert a ``pending`` execution: the claim on its service.
+
+        ``AlreadyExistsError`` if the service has an active execution; ``NotFoundError`` without service.
+        """
+
+    @abstractmethod
+    def claim_existing(self, seen: Pulse, owner: Mapping[str, Any], *, retry_failed: bool,
+                       adopt: bool = False) -> Claim:
+        """Take an execution over that has not changed since `seen`: epoch + 1, new owner, ``started``.
+
+        Tasks that were sent or started go back to pending (unless `adopt`: an executor that survives
+        its runner still has them); with `retry_failed`, failed ones too, with new budgets, and nodes
+        in ``error`` on which such a task works leave it. ``cancelling`` stays ``cancelling``.
+        ``ExecutionOwnedError`` if somebody was quicker; ``AlreadyExistsError`` if another execution of
+        the service is active.
+        """
+
+    @abstractmethod
+    def abandon(self, seen: Pulse, state: str, error: str | None = None) -> bool:
+        """End an execution that never got a graph, or whose runner is gone; False if it changed since."""
+
+    @abstractmethod
+    def pulse(self, execution: int) -> Pulse:
+        """The execution's row; ``NotFoundError`` without one."""
+
+    @abstractmethod
+    def active(self, service: int) -> Pulse | None:
+        """The active execution of a service."""
+
+    @abstractmethod
+    def latest(self, service: int) -> int | None:
+        """The id of the newest execution of a service."""
+
+    @abstractmethod
+    def beat(self, claim: Claim) -> Pulse:
+        """Show that the owner lives; ``FencedError`` if the epoch is not its any more."""
+
+    @abstractmethod
+    def request_cancel(self, execution: int) -> str:
+        """``started`` -> ``cancelling``, ``pending`` -> ``cancelled``; the state that holds afterwards."""
+
+    @abstractmethod
+    def create_graph(self, claim: Claim, tasks: Sequence[TaskRow], edits: Sequence[Edit],
+                     started_at: datetime) -> Claim:
+        """Store all tasks and edits and go to ``started``: all or nothing.
+
+        ``ClaimChangedError`` if it was cancelled meanwhile, ``FencedError`` if taken over.
+        """
+
+    @abstractmethod
+    def load_graph(self, execution: int) -> list[TaskRow]:
+        """All tasks in order of position."""
+
+    @abstractmethod
+    def record_batch(self, claim: Claim, batch: Batch, *, again: bool = False) -> Claim:
+        """Write a batch and return the next claim.
+
+        With `again` the same batch was tried before and its commit is unknown: if it did commit,
+        nothing is written. ``FencedError``, ``ClaimChangedError``, ``StorageUnavailableError``.
+        """
+
+    @abstractmethod
+    def record_edits(self, claim: Claim, task: int, attempt: int, edits: Sequence[Edit]) -> bool:
+        """``ctx.flush``: commit edits early if that attempt is still current; False if it is not."""
+
+    @abstractmethod
+    def add_logs(self, rows: Sequence[LogRow]) -> None:
+        """Append log lines in order."""
+
+
+class ModelTable(ABC, Generic[M]):
+    """One table of the friendly API. Every call is its own transaction."""
+
+    name: str
+
+    @abstractmethod
+    def get(self, entry_id: int) -> M:
+        """The row with this id; ``NotFoundError`` without one."""
+
+    @abstractmethod
+    def get_by_name(self, name: str) -> M:
+        """The only row with this name; ``NotFoundError``, or ``StorageError`` if there are several."""
+
+    @abstractmethod
+    def list(self, filters: Mapping[str, Any] | None = None, sort: Mapping[str, str] | None = None,
+             pagination: Mapping[str, int] | None = None) -> ListResult[M]:
+        """Rows that pass `filters`: column -> value, list of values, or ``{"ge": …, "lt": …}``.
+
+        Operators are ``eq ne gt ge lt le``. `sort` is column -> ``asc`` or ``desc``; `pagination` is
+        ``{"size": …, "offset": …}``. ``StorageError`` names an unknown column or operator.
+        """
+
+    @abstractmethod
+    def iter(self, filters: Mapping[str, Any] | None = None,
+             sort: Mapping[str, str] | None = None) -> Iterator[M]:
+        """Like `list`, one row after the other."""
+
+    @abstractmethod
+    def put(self, entry: M) -> M:
+        """Store a new row (with what it owns); ``StorageError`` for a wrong type or a taken name."""
+
+    @abstractmethod
+    def update(self, entry: M) -> M:
+        """Store the changes of a row."""
+
+    @abstractmethod
+    def delete(self, entry: M) -> None:
+        """Remove a row and what it owns."""
+
+    @abstractmethod
+    def refresh(self, entry: M) -> M:
+        """Read the row again."""
+
+    def __iter__(self) -> Iterator[M]:
+        return self.iter()
+
+
+@dataclass(frozen=True, slots=True)
+class ListResult(Generic[M]):
+    """A page of rows. ``metadata`` has total, size and offset."""
+
+    items: list[M]
+    metadata: dict[str, int]
+
+    def __iter__(self) -> Iterator[M]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> M:
+        return self.items[index]
+
+
+class ModelStorage(ABC):
+    """Keeps the rows. Made without I/O; safe to use from several threads."""
+
+    api: ClassVar[int] = MODEL_STORAGE_API
+    reach: Literal["process", "host", "network"] = "process"
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect, and create or check the schema; ``StorageUnavailableError`` in one sentence."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release everything. Idempotent."""
+
+    @abstractmethod
+    def spec(self) -> tuple[str, Mapping[str, Any]]:
+        """How a worker rebuilds it: ``module:Class`` and JSON keywords."""
+
+    @property
+    @abstractmethod
+    def ledger(self) -> Ledger:
+        """The engine's part."""
+
+    @abstractmethod
+    def table(self, model: type[M]) -> ModelTable[M]:
+        """The friendly table of a model."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Remove every table."""
+
+    def __enter__(self) -> ModelStorage:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def service_template(self) -> ModelTable[ServiceTemplate]:
+        """Service templates."""
+        return self.table(ServiceTemplate)
+
+    @property
+    def node_template(self) -> ModelTable[NodeTemplate]:
+        """Node templates."""
+        return self.table(NodeTemplate)
+
+    @property
+    def service(self) -> ModelTable[Service]:
+        """Services."""
+        return self.table(Service)
+
+    @property
+    def node(self) -> ModelTable[Node]:
+        """Nodes."""
+        return self.table(Node)
+
+    @property
+    def relationship(self) -> ModelTable[Relationship]:
+        """Relationships."""
+        return self.table(Relationship)
+
+    @property
+    def interface(self) -> ModelTable[Interface]:
+        """Interfaces."""
+        return self.table(Interface)
+
+    @property
+    def operation(self) -> ModelTable[Operation]:
+        """Operations and workflows."""
+        return self.table(Operation)
+
+    @property
+    def parameter(self) -> ModelTable[Parameter]:
+        """Parameters."""
+        return self.table(Parameter)
+
+    @property
+    def attribute(self) -> ModelTable[Attribute]:
+        """Attributes."""
+        return self.table(Attribute)
+
+    @property
+    def execution(self) -> ModelTable[Execution]:
+        """Executions."""
+        return self.table(Execution)
+
+    @property
+    def task(self) -> ModelTable[Task]:
+        """Tasks."""
+        return self.table(Task)
+
+    @property
+    def attempt(self) -> ModelTable[Attempt]:
+        """Failed, lost and interrupted attempts."""
+        return self.table(Attempt)
+
+    @property
+    def log(self) -> ModelTable[Log]:
+        """Log lines."""
+        return self.table(Log)
+
+    @property
+    def plugin(self) -> ModelTable[Plugin]:
+        """Installed plugins."""
+        return self.table(Plugin)
+

@@ -1,0 +1,205 @@
+"""What crosses between the engine and whoever runs an operation: calls and reports.
+
+Frozen values that survive JSON. Readers ignore fields they do not know, so that a newer
+runner may talk to an older worker (``v`` tells which made it).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeAlias
+
+CALL_VERSION = 1
+
+LostReason: TypeAlias = Literal["exited", "killed", "terminated", "unreachable", "timed_out"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class CallRef:
+    """Which attempt of which task: all that leaves the host."""
+
+    execution: int
+    task: int
+    attempt: int
+
+    def __str__(self) -> str:
+        return f"{self.execution}/{self.task}/{self.attempt}"
+
+    @property
+    def token(self) -> str:
+        """The idempotency key for the outside world: the same on every attempt."""
+        return f"{self.execution}/{self.task}"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The node or relationship an operation belongs to."""
+
+    kind: Literal["node", "relationship"]
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where a plugin's code lives: an interpreter (None: ours) and what to put on the two paths."""
+
+    plugin: str
+    python: str | None = None
+    path: tuple[str, ...] = ()
+    pythonpath: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelAddress:
+    """Where a call that runs elsewhere on this host reaches its runner, and the key that opens it."""
+
+    socket: str
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt of a task, ready to run anywhere.
+
+    `function` is ``package.module:name``; `arguments` are its keyword arguments (strict JSON).
+    `code` is a directory that holds the service template's own Python modules, `timeout` is in
+    seconds and runs from the moment the operation begins.
+    """
+
+    ref: CallRef
+    function: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    actor: Actor | None = None
+    name: str = ""
+    interface: str = ""
+    operation: str = ""
+    workflow: str = ""
+    service: int | None = None
+    service_name: str = ""
+    max_attempts: int = 1
+    plugin: Environment | None = None
+    plugin_workdir: str | None = None
+    code: str | None = None
+    timeout: float | None = None
+    wrappers: tuple[str, ...] = ()
+    channel: ChannelAddress | None = None
+    v: int = CALL_VERSION
+
+    def encode(self) -> bytes:
+        """The call as one line of JSON."""
+        return json.dumps(asdict(self), separators=(",", ":"), allow_nan=False).encode()
+
+    @staticmethod
+    def decode(data: bytes | str) -> Call:
+        """The call that `encode` wrote; unknown fields are ignored."""
+        return call_from_json(json.loads(data))
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A changed attribute of a node or relationship; one row, last writer wins."""
+
+    kind: Literal["node", "relationship"]
+    owner: int
+    name: str
+    value: Any = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The operation has begun. `where` is ``host:pid``, for people."""
+
+    ref: CallRef
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The operation returned `result` and changed attributes by `edits`."""
+
+    ref: CallRef
+    result: Any = None
+    edits: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The operation raised.
+
+    `error` is ``ClassName: message``. `retry` is None when the policy decides, True after
+    ``ctx.task.retry`` (then `after` may be seconds to wait), False after ``ctx.task.abort``.
+    """
+
+    ref: CallRef
+    error: str
+    traceback: str = ""
+    retry: bool | None = None
+    after: float | None = None
+    edits: tuple[Edit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The attempt vanished without a result."""
+
+    ref: CallRef
+    reason: LostReason
+    detail: str = ""
+
+
+Report: TypeAlias = Started | Succeeded | Failed | Lost
+FinalReport: TypeAlias = Succeeded | Failed | Lost
+
+_REPORTS: dict[str, type[Started | Succeeded | Failed | Lost]] = {
+    kind.__name__.lower(): kind for kind in (Started, Succeeded, Failed, Lost)
+}
+
+
+def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {each.name for each in fields(kind)}
+    return {key: value for key, value in data.items() if key in names}
+
+
+def _environment(data: Mapping[str, Any]) -> Environment:
+    known = _known(Environment, data)
+    return Environment(**{**known, "path": tuple(known["path"]), "pythonpath": tuple(known["pythonpath"])})
+
+
+def call_from_json(data: Mapping[str, Any]) -> Call:
+    """A call from decoded JSON."""
+    known = _known(Call, data)
+    known["ref"] = CallRef(**_known(CallRef, known["ref"]))
+    for name, make in (("actor", Actor), ("channel", ChannelAddress)):
+        if known.get(name) is not None:
+            known[name] = make(**_known(make, known[name]))
+    if known.get("plugin") is not None:
+        known["plugin"] = _environment(known["plugin"])
+    known["wrappers"] = tuple(known.get("wrappers", ()))
+    return Call(**known)
+
+
+def call_to_json(call: Call) -> dict[str, Any]:
+    """A call as a JSON object."""
+    return asdict(call)
+
+
+def report_to_json(report: Report) -> dict[str, Any]:
+    """A report as a JSON object; its kind stands under ``report``."""
+    return {"report": type(report).__name__.lower(), **asdict(report)}
+
+
+def report_from_json(data: Mapping[str, Any]) -> Report:
+    """The report that `report_to_json` wrote; raises ``ValueError`` for anything else."""
+    kind = _REPORTS.get(data.get("report", ""))
+    if kind is None:
+        raise ValueError(f"{data.get('report')!r} is no report; known are {', '.join(_REPORTS)}")
+    known = _known(kind, data)
+    known["ref"] = CallRef(**_known(CallRef, known["ref"]))
+    if "edits" in known:
+        known["edits"] = tuple(Edit(**_known(Edit, edit)) for edit in known["edits"])
+    report: Report = kind(**known)
+    return report
