@@ -13,8 +13,21 @@ from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from aria_core.modeling.models import (
-    Attempt, Attribute, Execution, Interface, Log, Model, Node, NodeTemplate, Operation, Parameter, Plugin,
-    Relationship, Service, ServiceTemplate, Task,
+    Attempt,
+    Attribute,
+    Execution,
+    Interface,
+    Log,
+    Model,
+    Node,
+    NodeTemplate,
+    Operation,
+    Parameter,
+    Plugin,
+    Relationship,
+    Service,
+    ServiceTemplate,
+    Task,
 )
 from aria_core.worker.calls import Edit
 
@@ -89,6 +102,7 @@ class TaskRow:
     lost: int = 0
     interruptions: int = 0
     due_at: datetime | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +118,11 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """A failed, lost or interrupted attempt."""
+    """A failed or lost attempt."""
 
     task: int
     number: int
-    outcome: Literal["failed", "lost", "interrupted"]
+    outcome: Literal["failed", "lost"]
     error: str
     traceback: str = ""
     location: str = ""
@@ -386,7 +400,7 @@ class ModelStorage(ABC):
 
     @property
     def attempt(self) -> ModelTable[Attempt]:
-        """Failed, lost and interrupted attempts."""
+        """Failed and lost attempts."""
         return self.table(Attempt)
 
     @property

@@ -1,0 +1,300 @@
+"""The engine's part of a SQL storage: claims, the fence, batches. SQLAlchemy Core only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from aria_core.exceptions import (
+    AlreadyExistsError,
+    ExecutionOwnedError,
+    FencedError,
+    NotFoundError,
+    StorageError,
+)
+from aria_core.modeling.models import Attempt, Execution, Log, Service, Task, utc_now
+from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, RUNNING_TASK_STATES, ExecutionState, TaskState
+from aria_core.storage.model import (
+    Batch,
+    Claim,
+    ClaimChangedError,
+    Ledger,
+    LogRow,
+    NewExecution,
+    Pulse,
+    TaskRow,
+)
+from aria_core.storage.sql.database import Database
+from aria_core.storage.sql.statements import (
+    NODE_STATE,
+    TASK_COLUMNS,
+    transition_statement,
+    write_edits,
+)
+from aria_core.worker.calls import Edit
+
+_execution: Any = Execution.__table__
+_task: Any = Task.__table__
+_log: Any = Log.__table__
+_attempt: Any = Attempt.__table__
+
+_PULSE = select(_execution.c.id, _execution.c.service_id, _execution.c.state, _execution.c.epoch,
+                _execution.c.batch, _execution.c.beat, _execution.c.owner, _execution.c.executor)
+_ACTIVE = [str(state) for state in ACTIVE_EXECUTION_STATES]
+_RUNNING = [str(state) for state in RUNNING_TASK_STATES]
+
+
+class SqlLedger(Ledger):
+    """The ledger on one `Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim_new(self, new: NewExecution) -> Claim:
+        """See `Ledger.claim_new`."""
+        values = {**asdict(new), "state": ExecutionState.PENDING, "created_at": utc_now(),
+                  "epoch": 1, "batch": 0, "beat": 0}
+        try:
+            with self._database.write() as connection:
+                key: Any = connection.execute(insert(_execution).values(values)).inserted_primary_key
+        except IntegrityError as error:
+            raise self._cannot_claim(new.service_id) from error
+        return Claim(key[0], 1, 0, ExecutionState.PENDING)
+
+    def _cannot_claim(self, service: int) -> StorageError:
+        with self._database.read() as connection:
+            name = connection.scalar(select(Service.name).where(Service.id == service))
+        if name is None:
+            return NotFoundError(f"there is no service {service}")
+        active = self.active(service)
+        which = f" ({active.execution}, {active.state})" if active else ""
+        return AlreadyExistsError(f"service {name!r} already has an active execution{which}")
+
+    def claim_existing(self, seen: Pulse, owner: Mapping[str, Any], *, retry_failed: bool,
+                       adopt: bool = False) -> Claim:
+        """See `Ledger.claim_existing`."""
+        cancelling = seen.state == ExecutionState.CANCELLING
+        state = ExecutionState.CANCELLING if cancelling else ExecutionState.STARTED
+        taken = _unchanged(update(_execution), seen).values(
+            epoch=seen.epoch + 1, batch=seen.batch + 1, owner=owner, state=state, ended_at=None, error=None)
+        try:
+            with self._database.write() as connection:
+                if connection.execute(taken).rowcount != 1:
+                    raise ExecutionOwnedError(f"execution {seen.execution} was just taken by another runner")
+                if not adopt:
+                    _recover(connection, seen.execution)
+                if retry_failed:
+                    _give_failed_another_chance(connection, seen.execution)
+        except IntegrityError as error:
+            raise self._cannot_claim(seen.service) from error
+        return Claim(seen.execution, seen.epoch + 1, seen.batch + 1, state)
+
+    def abandon(self, seen: Pulse, state: str, error: str | None = None) -> bool:
+        """See `Ledger.abandon`."""
+        ended = _unchanged(update(_execution), seen).values(
+            state=state, error=error, ended_at=utc_now(), owner=None, batch=seen.batch + 1)
+        with self._database.write() as connection:
+            return connection.execute(ended).rowcount == 1
+
+    def pulse(self, execution: int) -> Pulse:
+        """See `Ledger.pulse`."""
+        with self._database.read() as connection:
+            row = connection.execute(_PULSE.where(_execution.c.id == execution)).one_or_none()
+        if row is None:
+            raise NotFoundError(f"there is no execution {execution}")
+        return Pulse(*row)
+
+    def active(self, service: int) -> Pulse | None:
+        """See `Ledger.active`."""
+        query = _PULSE.where(_execution.c.service_id == service, _execution.c.state.in_(_ACTIVE))
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else Pulse(*row)
+
+    def latest(self, service: int) -> int | None:
+        """See `Ledger.latest`."""
+        query = select(func.max(_execution.c.id)).where(_execution.c.service_id == service)
+        with self._database.read() as connection:
+            newest: int | None = connection.scalar(query)
+        return newest
+
+    def beat(self, claim: Claim) -> Pulse:
+        """See `Ledger.beat`."""
+        alive = (update(_execution)
+                 .where(_execution.c.id == claim.execution, _execution.c.epoch == claim.epoch)
+                 .values(beat=_execution.c.beat + 1))
+        with self._database.write() as connection:
+            if connection.execute(alive).rowcount != 1:
+                raise _fenced(claim)
+            return Pulse(*connection.execute(_PULSE.where(_execution.c.id == claim.execution)).one())
+
+    def request_cancel(self, execution: int) -> str:
+        """See `Ledger.request_cancel`."""
+        of_this = update(_execution).where(_execution.c.id == execution)
+        with self._database.write() as connection:
+            connection.execute(of_this.where(_execution.c.state == ExecutionState.PENDING).values(
+                state=ExecutionState.CANCELLED, ended_at=utc_now(), owner=None))
+            connection.execute(of_this.where(_execution.c.state == ExecutionState.STARTED).values(
+                state=ExecutionState.CANCELLING))
+            state = connection.scalar(select(_execution.c.state).where(_execution.c.id == execution))
+        if state is None:
+            raise NotFoundError(f"there is no execution {execution}")
+        return str(state)
+
+    def create_graph(self, claim: Claim, tasks: Sequence[TaskRow], edits: Sequence[Edit],
+                     started_at: datetime) -> Claim:
+        """See `Ledger.create_graph`."""
+        changes = {"state": ExecutionState.STARTED, "started_at": started_at}
+        with self._database.write() as connection:
+            next_claim = self._pass_fence(connection, claim, changes)
+            if tasks:
+                connection.execute(insert(_task), [_task_values(claim.execution, task) for task in tasks])
+            write_edits(connection, edits)
+        return next_claim
+
+    def load_graph(self, execution: int) -> list[TaskRow]:
+        """See `Ledger.load_graph`."""
+        query = select(*TASK_COLUMNS).where(_task.c.execution_id == execution).order_by(_task.c.position)
+        with self._database.read() as connection:
+            return [_task_row(row) for row in connection.execute(query)]
+
+    def record_batch(self, claim: Claim, batch: Batch, *, again: bool = False) -> Claim:
+        """See `Ledger.record_batch`."""
+        with self._database.write() as connection:
+            if again and (done := _already_committed(connection, claim)):
+                return done
+            next_claim = self._pass_fence(connection, claim, batch.execution)
+            _write_transitions(connection, batch)
+            write_edits(connection, batch.edits)
+            if batch.attempts:
+                rows = [_attempt_values(each) for each in batch.attempts]
+                connection.execute(insert(_attempt), rows)
+            if batch.nodes:
+                states = [{"b_id": node, "b_state": batch.nodes[node]} for node in sorted(batch.nodes)]
+                connection.execute(NODE_STATE, states)
+        return next_claim
+
+    def _pass_fence(self, connection: Connection, claim: Claim, changes: Mapping[str, Any]) -> Claim:
+        fence = (update(_execution)
+                 .where(_execution.c.id == claim.execution, _execution.c.epoch == claim.epoch,
+                        _execution.c.batch == claim.batch, _execution.c.state == claim.state)
+                 .values(batch=claim.batch + 1, **changes))
+        if connection.execute(fence).rowcount == 1:
+            state = changes.get("state", claim.state)
+            return replace(claim, batch=claim.batch + 1, state=state)
+        raise _why_refused(connection, claim)
+
+    def record_edits(self, claim: Claim, task: int, attempt: int, edits: Sequence[Edit]) -> bool:
+        """See `Ledger.record_edits`."""
+        current = select(_task.c.id).join(_execution, _execution.c.id == _task.c.execution_id).where(
+            _task.c.id == task, _task.c.attempts == attempt, _task.c.state.in_(_RUNNING),
+            _execution.c.epoch == claim.epoch).with_for_update()
+        with self._database.write() as connection:
+            if connection.execute(current).one_or_none() is None:
+                return False
+            write_edits(connection, edits)
+        return True
+
+    def add_logs(self, rows: Sequence[LogRow]) -> None:
+        """See `Ledger.add_logs`."""
+        values = [_log_values(row) for row in rows]
+        if values:
+            with self._database.write() as connection:
+                connection.execute(insert(_log), values)
+
+
+def _unchanged(statement: Any, seen: Pulse) -> Any:
+    return statement.where(and_(
+        _execution.c.id == seen.execution, _execution.c.epoch == seen.epoch,
+        _execution.c.batch == seen.batch, _execution.c.beat == seen.beat, _execution.c.state == seen.state))
+
+
+def _recover(connection: Connection, execution: int) -> None:
+    connection.execute(
+        update(_task).where(_task.c.execution_id == execution, _task.c.state.in_(_RUNNING)).values(
+            state=TaskState.PENDING, reason="its runner vanished", interruptions=_task.c.interruptions + 1,
+            sent_at=None, started_at=None))
+
+
+def _give_failed_another_chance(connection: Connection, execution: int) -> None:
+    connection.execute(
+        update(_task).where(_task.c.execution_id == execution, _task.c.state == TaskState.FAILED,
+                            _task.c.ignore_failure.is_(False)).values(
+            state=TaskState.PENDING, reason="retried by resume", failures=0, lost=0, interruptions=0,
+            sent_at=None, started_at=None, ended_at=None))
+
+
+def _fenced(claim: Claim) -> FencedError:
+    return FencedError(f"execution {claim.execution} was taken over by another runner; this one stops")
+
+
+def _why_refused(connection: Connection, claim: Claim) -> Exception:
+    row = connection.execute(
+        select(_execution.c.epoch, _execution.c.batch, _execution.c.state)
+        .where(_execution.c.id == claim.execution)).one_or_none()
+    if row is None:
+        return FencedError(f"execution {claim.execution} does not exist any more; its runner stops")
+    if (row.epoch, row.batch) != (claim.epoch, claim.batch):
+        return _fenced(claim)
+    return ClaimChangedError(replace(claim, state=row.state))
+
+
+def _already_committed(connection: Connection, claim: Claim) -> Claim | None:
+    row = connection.execute(
+        select(_execution.c.epoch, _execution.c.batch, _execution.c.state)
+        .where(_execution.c.id == claim.execution)).one_or_none()
+    if row is None or (row.epoch, row.batch) != (claim.epoch, claim.batch + 1):
+        return None
+    return replace(claim, batch=row.batch, state=row.state)
+
+
+def _write_transitions(connection: Connection, batch: Batch) -> None:
+    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for each in batch.transitions:
+        groups.setdefault(tuple(each.changes), []).append(
+            {"b_id": each.task, "b_state": each.before, "b_attempts": each.attempts,
+             **{f"n_{name}": value for name, value in each.changes.items()}})
+    for columns, rows in groups.items():
+        rows.sort(key=lambda row: row["b_id"])
+        changed = connection.execute(transition_statement(columns), rows).rowcount
+        if changed != len(rows):
+            raise StorageError(
+                f"{len(rows) - changed} of {len(rows)} task rows changed behind the runner's back")
+
+
+def _task_values(execution: int, task: TaskRow) -> dict[str, Any]:
+    return {
+        "execution_id": execution, "position": task.position, "name": task.name, "stub": task.stub,
+        "state": task.state, "waits_for": task.waits_for, "function": task.function,
+        "arguments": task.arguments, "dynamic": list(task.dynamic) or None,
+        "secret": list(task.secret) or None, "node_id": task.node_id,
+        "relationship_id": task.relationship_id, "plugin_id": task.plugin_id,
+        "interface_name": task.interface_name, "operation_name": task.operation_name,
+        "max_attempts": task.max_attempts, "retry_interval": task.retry_interval,
+        "ignore_failure": task.ignore_failure, "timeout": task.timeout,
+        "attempts": 0, "failures": 0, "lost": 0, "interruptions": 0,
+    }
+
+
+def _task_row(row: Row[Any]) -> TaskRow:
+    values = dict(row._mapping)
+    for name in ("waits_for", "dynamic", "secret"):
+        values[name] = tuple(values[name] or ())
+    return TaskRow(**values)
+
+
+def _attempt_values(attempt: Any) -> dict[str, Any]:
+    return {"task_id": attempt.task, "number": attempt.number, "outcome": attempt.outcome,
+            "error": attempt.error, "traceback": attempt.traceback, "location": attempt.location,
+            "ended_at": utc_now()}
+
+
+def _log_values(row: LogRow) -> dict[str, Any]:
+    return {"execution_id": row.execution, "task_id": row.task, "attempt": row.attempt, "level": row.level,
+            "message": row.message, "traceback": row.traceback, "created_at": row.created_at}
+

@@ -1,0 +1,66 @@
+"""The statements of the engine's hot path, prepared once and shared by all connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Table, Update, bindparam, delete, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from aria_core.modeling.models import Attribute, Node, Task
+from aria_core.worker.calls import Edit
+
+_task: Any = Task.__table__
+_node: Any = Node.__table__
+_attribute: Any = Attribute.__table__
+
+TASK_COLUMNS = tuple(_task.c[name] for name in (
+    "id", "position", "name", "stub", "state", "waits_for", "function", "arguments", "dynamic", "secret",
+    "node_id", "relationship_id", "plugin_id", "interface_name", "operation_name", "max_attempts",
+    "retry_interval", "ignore_failure", "timeout", "attempts", "failures", "lost", "interruptions",
+    "due_at", "reason"))
+"""What `TaskRow` is loaded from."""
+
+NODE_STATE = update(_node).where(_node.c.id == bindparam("b_id")).values(state=bindparam("b_state"))
+
+
+@lru_cache(maxsize=64)
+def transition_statement(columns: tuple[str, ...]) -> Update:
+    """UPDATE of these columns of one task, guarded by its state and attempts."""
+    return (update(_task)
+            .where(_task.c.id == bindparam("b_id"), _task.c.state == bindparam("b_state"),
+                   _task.c.attempts == bindparam("b_attempts"))
+            .values({name: bindparam(f"n_{name}") for name in columns}))
+
+
+def write_edits(connection: Connection, edits: Iterable[Edit]) -> None:
+    """Store changed attributes: one row per owner and name, the last edit wins."""
+    latest = {(edit.kind, edit.owner, edit.name): edit for edit in edits}
+    for kind in ("node", "relationship"):
+        ordered = [latest[key] for key in sorted(latest) if key[0] == kind]
+        _write_of_kind(connection, f"{kind}_id", ordered)
+
+
+def _write_of_kind(connection: Connection, column: str, edits: Sequence[Edit]) -> None:
+    kept = [{column: edit.owner, "name": edit.name, "value": edit.value, "type_name": "any"}
+            for edit in edits if not edit.deleted]
+    gone = [{"b_owner": edit.owner, "b_name": edit.name} for edit in edits if edit.deleted]
+    if kept:
+        connection.execute(_upsert(connection.dialect.name, column), kept)
+    if gone:
+        connection.execute(_removal(column), gone)
+
+
+@lru_cache(maxsize=8)
+def _upsert(dialect: str, column: str) -> Any:
+    module = postgresql if dialect == "postgresql" else sqlite
+    new = module.insert(_attribute)
+    return new.on_conflict_do_update(index_elements=[column, "name"], set_={"value": new.excluded.value})
+
+
+@lru_cache(maxsize=8)
+def _removal(column: str) -> Any:
+    table: Table = _attribute
+    return delete(table).where(table.c[column] == bindparam("b_owner"), table.c.name == bindparam("b_name"))
