@@ -1,42 +1,235 @@
-"""How a running call talks to its runner: the verbs, and what a channel is.
+"""How a running call talks to its runner: the verbs, the lines they travel in, and what a channel is.
 
-A *request* is a JSON object with ``ask`` (answered) or ``tell`` (not answered):
+A *request* is a JSON object with ``ask`` (answered) or ``tell`` (not answered); other fields and answers:
 
-=====================  ==========================================  =================================
-request                fields                                      answer
-=====================  ==========================================  =================================
-``ask: node``          ``id``                                      id, name, type_name, types, state, host, host_address, template,
-                                                                   properties, attributes, capabilities, artifacts
-``ask: relationship``  ``id``                                      id, name, type_name, types, capability, source, target,
-                                                                   properties, attributes
-``ask: service``       –                                           id, name, description, template, inputs
-``ask: template``      ``node`` (a node template's name) or –      the node template, or the service template, as an object
-``ask: model``         ``table``, ``method``, ``arguments``        rows as objects (get, get_by_name, list)
-``ask: resource``      ``path``, ``offset``                        ``data`` (base64, at most 4 MiB), ``size``, ``executable``
-``ask: resources``     ``path``                                    the paths below it
-``ask: render``        ``path``, ``variables``                     the rendered text
-``ask: flush``         ``edits``                                   true; raises if the attempt is not current any more
-``tell: log``          ``level``, ``message``, ``traceback``, ``created_at`` (seconds, UTC)
-=====================  ==========================================  =================================
+``ask: node``
+    ``id``. Answer: id, name, type_name, types, state, host, host_address, template, properties,
+    attributes, capabilities, artifacts.
+``ask: relationship``
+    ``id``. Answer: id, name, type_name, types, capability, source, target, properties, attributes.
+``ask: service``
+    Answer: id, name, description, template, inputs.
+``ask: template``
+    ``node``: a node template's name, or null for the service template. Answer: it, as an object.
+``ask: model``
+    ``table``, ``method``, ``arguments``. ``get`` with ``id`` and ``get_by_name`` with ``name`` answer a
+    row as an object; ``list`` with any of ``filters``, ``sort`` and ``pagination`` answers a list of rows.
+``ask: resource``
+    ``path``, ``offset``. Answer: ``data`` (base64, at most 4 MiB), ``size``, ``executable``.
+``ask: resources``
+    ``path``. Answer: the paths of the file, or of all files below the folder, from the top of the entry.
+``ask: render``
+    ``path``, ``variables`` (null: the runner provides ``ctx``). Answer: the rendered text.
+``ask: flush``
+    ``edits``. Answer: true; it raises if the attempt is not current any more.
+``tell: log``
+    ``level``, ``message``, ``traceback``, ``created_at`` (seconds, UTC).
+
+``host``, ``source`` and ``target`` are ids of nodes (host may be null), ``template`` is a template's name.
+
+On the wire each message is one line of JSON, at most 16 MiB. A client begins with
+``{"hello": "<execution>/<task>/<attempt>", "v": 1, "key": "…"}``, which is answered only if it is
+refused (then the connection ends). Each question carries an ``id``; its reply has the same ``id`` and
+either ``answer`` or ``error`` (a sentence) with ``kind`` (the class name of what was raised).
 
 A *secret* argument or property arrives in clear: operations need it. It never enters a log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import json
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO, NoReturn, Protocol
+
+from aria_core.exceptions import NotFoundError
+from aria_core.worker.calls import CallRef, ChannelAddress
+
+CHANNEL_VERSION = 1
+MESSAGE_LIMIT = 16 * 1024 * 1024
 
 
 class Channel(Protocol):
-    """The two ways to talk to the runner."""
+    """The two ways to talk to the runner. Both may be used from any thread."""
 
     def ask(self, request: Mapping[str, Any]) -> Any:
-        """Send a request and wait for its answer; raises ``ChannelError`` with the runner's sentence."""
+        """Send a request and wait for its answer.
+
+        Raises ``NotFoundError`` if there is no such thing, else ``ChannelError`` with the runner's sentence.
+        """
 
     def tell(self, message: Mapping[str, Any]) -> None:
         """Send and go on; never raises."""
 
 
 class ChannelError(RuntimeError):
-    """The runner refused a request or cannot be reached."""
+    """The runner refused a request or cannot be reached.
+
+    `kind` is the class name of what the runner raised, "" if it said nothing.
+    """
+
+    def __init__(self, message: str, kind: str = "") -> None:
+        self.kind = kind
+        super().__init__(message)
+
+
+class NoChannel:
+    """The channel of a call that has none: what is told is dropped, what is asked is refused."""
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """Raise ``ChannelError``."""
+        raise ChannelError(
+            f"cannot ask for {request.get('ask')!r}: this call runs without a channel to its runner")
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Drop the message."""
+
+
+def encode_message(message: Mapping[str, Any]) -> bytes:
+    """One line of JSON; ``ChannelError`` if it is not JSON or over 16 MiB."""
+    try:
+        line = json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ChannelError(f"a message of {sorted(message)} is not JSON: {error}") from error
+    if len(line) > MESSAGE_LIMIT:
+        raise ChannelError(
+            f"a message of {sorted(message)} has {len(line)} bytes; at most {MESSAGE_LIMIT} travel")
+    return line
+
+
+def decode_message(line: bytes) -> dict[str, Any]:
+    """The object in a line; ``ChannelError`` for anything else."""
+    try:
+        message = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise ChannelError(f"a line on the channel is not JSON: {error}") from error
+    if not isinstance(message, dict):
+        raise ChannelError(f"a line on the channel holds a {type(message).__name__}; only objects travel")
+    return message
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def read_message(stream: BinaryIO, limit: int = MESSAGE_LIMIT) -> dict[str, Any] | None:
+    """The next message; None at the end of the stream, also in the middle of a line.
+
+    Raises ``ChannelError`` for a line over `limit` or that is no JSON object, ``OSError`` as the stream does.
+    """
+    line = stream.readline(limit + 1)
+    if len(line) > limit:
+        raise ChannelError(f"a line on the channel is longer than {limit} bytes")
+    return decode_message(line) if line.endswith(b"\n") else None
+
+
+def write_message(stream: BinaryIO, message: Mapping[str, Any]) -> None:
+    """Send one message at once; the caller lets only one thread write at a time."""
+    stream.write(encode_message(message))
+    stream.flush()
+
+
+def reply_to(request: Mapping[str, Any], answer: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
+    """The reply to a question: what `answer` returns, or the sentence of what it raises."""
+    try:
+        return {"id": request.get("id"), "answer": answer(request)}
+    except Exception as error:  # noqa: BLE001 - whatever the runner's side raises belongs to the asker
+        kind = type(error).__name__
+        return {"id": request.get("id"), "error": str(error) or kind, "kind": kind}
+
+
+def open_reply(reply: Mapping[str, Any]) -> Any:
+    """The answer in a reply; raises what it tells (``NotFoundError`` or ``ChannelError``)."""
+    if "error" not in reply:
+        return reply.get("answer")
+    if reply.get("kind") == NotFoundError.__name__:
+        raise NotFoundError(str(reply["error"]))
+    raise ChannelError(str(reply["error"]), str(reply.get("kind", "")))
+
+
+def encode_reply(reply: Mapping[str, Any]) -> bytes:
+    """A reply as a line; one that cannot travel becomes the error that says so."""
+    try:
+        return encode_message(reply)
+    except ChannelError as error:
+        return encode_message({"id": reply.get("id"), "error": str(error), "kind": "ChannelError"})
+
+
+class SocketChannel:
+    """The client's side of a `ChannelServer`: connects when it is first used.
+
+    An operation that never asks nor tells costs no connection. After the connection broke, asking
+    raises ``ChannelError`` and telling does nothing.
+    """
+
+    def __init__(self, address: ChannelAddress, ref: CallRef, timeout: float | None = None) -> None:
+        self._address = address
+        self._ref = ref
+        self._timeout = timeout
+        self._socket: socket.socket | None = None
+        self._reader: BinaryIO | None = None
+        self._broken: str = ""
+        self._last = 0
+        self._asking = threading.Lock()
+        self._writing = threading.Lock()
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """See `Channel.ask`."""
+        with self._asking:
+            self._last += 1
+            try:
+                self._send({**request, "id": self._last})
+                reply = self._reply(self._last)
+            except OSError as error:
+                raise self._break(f"the runner cannot be reached: {error}") from error
+        return open_reply(reply)
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """See `Channel.tell`."""
+        try:
+            self._send(message)
+        except ChannelError:
+            return  # it cannot travel, or the connection broke before: telling promises nothing
+        except OSError as error:
+            self._broken = self._broken or f"the runner cannot be reached: {error}"
+
+    def close(self) -> None:
+        """End the connection. Idempotent."""
+        with self._writing:
+            for each in (self._reader, self._socket):
+                if each is not None:
+                    each.close()
+            self._reader = self._socket = None
+            self._broken = self._broken or "the channel was closed"
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        line = encode_message(message)
+        with self._writing:
+            self._connected().sendall(line)
+
+    def _connected(self) -> socket.socket:
+        if self._broken:
+            raise ChannelError(self._broken)
+        if self._socket is None:
+            self._socket = socket.socket(socket.AF_UNIX)
+            self._socket.settimeout(self._timeout)
+            self._socket.connect(self._address.socket)
+            self._socket.sendall(encode_message(
+                {"hello": str(self._ref), "v": CHANNEL_VERSION, "key": self._address.key}))
+            self._reader = self._socket.makefile("rb")
+        return self._socket
+
+    def _reply(self, number: int) -> dict[str, Any]:
+        # A reply with a lower number belongs to a question that an interrupt cut off.
+        while self._reader is not None:
+            reply = read_message(self._reader)
+            if reply is None:
+                break
+            if reply.get("id") in (None, number):
+                return reply
+        raise self._break("the runner ended the connection")
+
+    def _break(self, reason: str) -> ChannelError:
+        self._broken = self._broken or reason
+        return ChannelError(self._broken)
