@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aria_core.exceptions import WrongTypeInputsError
-from aria_core.worker.json_values import MAX_DEPTH as MAX_DEPTH
-from aria_core.worker.json_values import dump_json as dump_json
-from aria_core.worker.json_values import plain_json as plain_json
+from aria_core.worker.json_values import MAX_DEPTH, dump_json, plain_json
+
+__all__ = ["MASK", "MAX_DEPTH", "coerce", "dump_json", "plain_json"]
 
 MASK = "***"
 

@@ -46,7 +46,7 @@ def _leaf(value: Any, path: str) -> Any:
         raise NotJsonError(f"{path} is {value}; JSON numbers are finite")
     if isinstance(value, str):
         if "\0" in value:
-            raise NotJsonError(f"{path} contains a NUL character, which no storage and no environment carries")
+            raise NotJsonError(f"{path} contains a NUL, which no storage and no environment carries")
         if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
             raise NotJsonError(f"{path} contains a lone surrogate, which UTF-8 cannot carry")
     return value
