@@ -1,0 +1,182 @@
+"""Finding the function an operation or workflow names: in the template's own code, or installed.
+
+A template's modules are imported under a private name that holds their directory, so modules of two
+templates with the same name never meet, nothing of them is reachable under a plain name, and
+``sys.path`` stays as it is. Their absolute imports of each other still work, also inside functions:
+such a module has its own ``__import__``. A module is imported once and again after a file changed.
+"""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import importlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
+
+from aria_core.exceptions import AriaError
+
+_PREFIX = "_aria_template_"
+
+# sys.modules belongs to the process, and so must the lock that guards our part of it.
+_LOCK = threading.RLock()
+
+
+class FunctionImportError(AriaError):
+    """A function that an operation or workflow names cannot be had; the cause is kept."""
+
+
+def import_function(name: str, code: str | Path | None = None) -> Callable[..., Any]:
+    """The function ``package.module:name`` (or ``package.module.name``).
+
+    `code` is the directory of the template's own modules; they hide installed ones. Raises
+    ``FunctionImportError``, also for whatever the module raises while it is imported.
+    """
+    module_name, path = _split(name)
+    module = _import_module(module_name, None if code is None else Path(code), name)
+    found: Any = module
+    for part in path.split("."):
+        found = getattr(found, part, None)
+        if found is None:
+            raise FunctionImportError(f"the module {module_name} has no {path!r}, which {name!r} asks for")
+    if not callable(found):
+        raise FunctionImportError(f"{name!r} is a {type(found).__name__}; an operation needs a function")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _split(name: str) -> tuple[str, str]:
+    module, separator, path = name.partition(":") if ":" in name else name.rpartition(".")
+    if not separator or not all(part.isidentifier() for part in (*module.split("."), *path.split("."))):
+        raise FunctionImportError(f"{name!r} names no function; write package.module:function")
+    return module, path
+
+
+def _import_module(module: str, code: Path | None, wanted: str) -> ModuleType:
+    try:
+        if code is None or not _owns(code, module.partition(".")[0]):
+            return importlib.import_module(module)
+        with _LOCK:
+            return importlib.import_module(f"{_root(code)}.{module}")
+    except (Exception, SystemExit) as error:
+        missing = _missing(error)
+        if missing is not None and (module == missing or module.startswith(f"{missing}.")):
+            where = f" in {code} or" if code else ""
+            raise FunctionImportError(
+                f"there is no module {module}{where} among the installed packages, "
+                f"which {wanted!r} asks for") from error
+        kind = type(error).__name__
+        raise FunctionImportError(f"importing {module} for {wanted!r} failed: {kind}: {error}") from error
+
+
+def _missing(error: BaseException) -> str | None:
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return None
+    return error.name.split(".", 1)[-1] if error.name.startswith(_PREFIX) else error.name
+
+
+def _owns(code: Path, top: str) -> bool:
+    """Whether the directory itself provides the top-level module, as ``sys.path`` would have it."""
+    if (code / f"{top}.py").is_file() or (code / top / "__init__.py").is_file():
+        return True
+    return any((code / top).glob("**/*.py")) and importlib.util.find_spec(top) is None
+
+
+class _Root(ModuleType):
+    """The invisible package whose modules are those of one directory."""
+
+    def __init__(self, name: str, code: Path) -> None:
+        super().__init__(name)
+        self.__path__ = [str(code)]
+        self.stamps: dict[Path, tuple[int, int]] = {}
+
+    def is_current(self) -> bool:
+        """Whether every file imported so far is still the same."""
+        return all(_stamp(path) == stamp for path, stamp in self.stamps.items())
+
+    def owns(self, top: str) -> bool:
+        """Whether an absolute import of `top` means this directory's own module."""
+        return f"{self.__name__}.{top}" in sys.modules or _owns(Path(self.__path__[0]), top)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:
+        return (0, -1)
+    return (status.st_mtime_ns, status.st_size)
+
+
+def _root(code: Path) -> str:
+    directory = code.resolve()
+    name = _PREFIX + hashlib.sha256(str(directory).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    if not any(isinstance(each, _TemplateFinder) for each in sys.meta_path):
+        sys.meta_path.insert(0, _TemplateFinder())
+    known = sys.modules.get(name)
+    if not isinstance(known, _Root) or not known.is_current():
+        for each in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
+            del sys.modules[each]
+        sys.modules[name] = _Root(name, directory)
+    return name
+
+
+class _TemplateFinder:
+    """Finds modules below a `_Root`; has no state, so one of it serves all."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+                  ) -> ModuleSpec | None:
+        """The spec of a template's module, None for all others."""
+        if not name.startswith(_PREFIX) or path is None:
+            return None
+        found = (FileFinder(each, (_TemplateLoader, [".py"])).find_spec(name) for each in path)
+        return next((spec for spec in found if spec is not None), None)
+
+
+class _TemplateLoader(SourceFileLoader):
+    """Runs a template's module with an ``__import__`` that knows its directory; writes no byte code."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The module compiled from its source: an old ``.pyc`` may lie beside a newer file."""
+        path = Path(self.get_filename(fullname))
+        root = _root_of(fullname)
+        root.stamps[path] = _stamp(path)
+        code: CodeType = self.source_to_code(path.read_bytes(), str(path))
+        return code
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module."""
+        module.__dict__["__builtins__"] = {**vars(builtins), "__import__": _importer(module.__name__)}
+        super().exec_module(module)
+
+
+def _root_of(fullname: str) -> _Root:
+    root = sys.modules[fullname.partition(".")[0]]
+    if not isinstance(root, _Root):
+        raise ImportError(f"{fullname} is not below a template's directory", name=fullname)
+    return root
+
+
+def _importer(fullname: str) -> Callable[..., ModuleType]:
+    root = _root_of(fullname)
+
+    def template_import(name: str, globals_: Mapping[str, Any] | None = None,
+                        locals_: Mapping[str, Any] | None = None, fromlist: Sequence[str] = (),
+                        level: int = 0) -> ModuleType:
+        top = name.partition(".")[0]
+        if not level and not root.owns(top):
+            return builtins.__import__(name, globals_, locals_, fromlist, level)
+        with _LOCK:
+            sys.modules.setdefault(root.__name__, root)
+            if level or fromlist:
+                full = name if level else f"{root.__name__}.{name}"
+                return builtins.__import__(full, globals_, locals_, fromlist, level)
+            importlib.import_module(f"{root.__name__}.{name}")
+            return sys.modules[f"{root.__name__}.{top}"]
+
+    return template_import
