@@ -29,7 +29,8 @@ class TrackedAttributes:
 
     def edits(self) -> tuple[list[Edit], list[str]]:
         """What changed since it was read, and a sentence for each value that JSON cannot carry."""
-        edits = [Edit(self._kind, self._owner, name, deleted=True) for name in self._read.keys() - self.live.keys()]
+        removed = sorted(self._read.keys() - self.live.keys())
+        edits = [Edit(self._kind, self._owner, name, deleted=True) for name in removed]
         problems = []
         for name, value in list(self.live.items()):
             try:
