@@ -102,7 +102,7 @@ def _own_processes() -> Iterator[int]:
 
 def _listing() -> list[str]:
     try:
-        return os.listdir(_PROC)
+        return os.listdir(_PROC)  # noqa: PTH208 - only the names are wanted
     except OSError:
         return []
 
