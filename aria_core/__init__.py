@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from aria_core.loader import Loader as Loader
     from aria_core.loader import Read as Read
     from aria_core.modeling.builder import TemplateBuilder as TemplateBuilder
+    from aria_core.modeling.constraints import broken_constraints as broken_constraints
+    from aria_core.modeling.constraints import comparable as comparable
+    from aria_core.modeling.expressions import Expression as Expression
+    from aria_core.modeling.expressions import escape as escape
+    from aria_core.modeling.expressions import has_expression as has_expression
     from aria_core.modeling.specification import ArtifactSpec as ArtifactSpec
     from aria_core.modeling.specification import CapabilitySpec as CapabilitySpec
     from aria_core.modeling.specification import InterfaceSpec as InterfaceSpec
@@ -97,6 +102,7 @@ _HOMES = {
     "ExecutionFailedError": "aria_core.exceptions",
     "ExecutionOwnedError": "aria_core.exceptions",
     "Executor": "aria_core.orchestrator.executor",
+    "Expression": "aria_core.modeling.expressions",
     "ExtensionBrokenError": "aria_core.exceptions",
     "ExtensionConflictError": "aria_core.exceptions",
     "ExtensionError": "aria_core.exceptions",
@@ -144,6 +150,10 @@ _HOMES = {
     "WorkflowSpec": "aria_core.modeling.specification",
     "WorkflowTask": "aria_core.orchestrator.tasks",
     "WrongTypeInputsError": "aria_core.exceptions",
+    "broken_constraints": "aria_core.modeling.constraints",
+    "comparable": "aria_core.modeling.constraints",
+    "escape": "aria_core.modeling.expressions",
+    "has_expression": "aria_core.modeling.expressions",
     "hookimpl": "aria_core.hookspecs",
     "operation": "aria_core.orchestrator.decorators",
     "run_call": "aria_core.worker.run",
