@@ -1,0 +1,39 @@
+"""Trying an extension without using it, for ``aria extensions doctor``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from aria_core.exceptions import AriaError
+from aria_core.extensions.drivers import driver_class, load_provider
+from aria_core.extensions.kinds import EXECUTOR, INSTALLER, LOADER, MODEL_STORAGE, RESOURCE_STORAGE, DriverKind
+from aria_core.extensions.registration import new_manager, register
+from aria_core.extensions.scan import WORDS, Catalogue, ExtensionRow, Provider
+
+_KINDS: Mapping[str, DriverKind[Any]] = {
+    each.group: each for each in (EXECUTOR, MODEL_STORAGE, RESOURCE_STORAGE, INSTALLER, LOADER)
+}
+
+
+def examine(catalogue: Catalogue, provider: Provider) -> ExtensionRow:
+    """The provider's row after importing and checking it; nothing is made and no hook but its own called."""
+    row = ExtensionRow(WORDS[provider.group], provider.name, provider.distribution, provider.version,
+                       provider.value, *catalogue.problem(provider))
+    if row.status != "available":
+        return row
+    try:
+        _try(catalogue, provider)
+    except AriaError as error:
+        return replace(row, status="broken", problem=str(error))
+    return row
+
+
+def _try(catalogue: Catalogue, provider: Provider) -> None:
+    if provider.group in _KINDS:
+        driver_class(catalogue, _KINDS[provider.group], provider.name)
+        return
+    found = load_provider(provider)
+    if provider.group == "aria.hooks" and not isinstance(found, type):
+        register(new_manager(), found, str(provider), str(provider))
