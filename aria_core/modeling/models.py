@@ -16,6 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm import relationship as related
 from sqlalchemy.orm.collections import attribute_keyed_dict
 
+from aria_core.modeling.mutable import track_json
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState, NodeState, TaskState
 from aria_core.modeling.types import JsonText, UtcDateTime
 
@@ -55,6 +56,9 @@ class Model(DeclarativeBase):
         return f"<{type(self).__name__} {self.id}{f' {name!r}' if name else ''}>"
 
 
+track_json(Model)
+
+
 class Schema(Model):
     """One row: which version of the tables this database has."""
 
@@ -77,7 +81,8 @@ class ServiceTemplate(Model):
     node_templates: Mapped[dict[str, NodeTemplate]] = related(
         collection_class=attribute_keyed_dict("name"), cascade=_OWNED, back_populates="service_template",
         passive_deletes=True)
-    services: Mapped[list[Service]] = related(back_populates="service_template", order_by="Service.id")
+    services: Mapped[list[Service]] = related(
+        back_populates="service_template", order_by="Service.id", passive_deletes="all")
 
 
 class NodeTemplate(Model):
@@ -397,7 +402,7 @@ class Attempt(Model):
     task_id: Mapped[int] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"))
     number: Mapped[int]
     outcome: Mapped[str] = mapped_column(String(16))
-    """``failed``, ``lost`` or ``interrupted``."""
+    """``failed`` or ``lost``."""
     error: Mapped[str] = mapped_column(Text, default="")
     traceback: Mapped[str] = mapped_column(Text, default="")
     location: Mapped[str] = mapped_column(String(255), default="")

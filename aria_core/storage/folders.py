@@ -25,7 +25,7 @@ class SourceFile:
         with _explained("read", self.place):
             # Without NONBLOCK a pipe that took the file's place would hang us.
             number = os.open(self.place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with open(number, "rb") as stream:
+            with os.fdopen(number, "rb") as stream:
                 if not stat.S_ISREG(os.fstat(number).st_mode):
                     raise StorageError(_no_file(self.place))
                 return stream.read()
@@ -85,7 +85,7 @@ def write_file(place: Path, data: bytes, *, executable: bool) -> None:
         place.unlink(missing_ok=True)
         mode = 0o777 if executable else 0o666
         number = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with open(number, "wb") as stream:
+        with os.fdopen(number, "wb") as stream:
             stream.write(data)
 
 

@@ -1,0 +1,171 @@
+"""Model storage in a SQL database: SQLite and PostgreSQL, and what an extension makes of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, TypeVar, cast
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from aria_core.exceptions import ConfigurationError, StorageUnavailableError
+from aria_core.modeling.models import Model
+from aria_core.storage.model import Ledger, ModelStorage, ModelTable
+from aria_core.storage.sql.database import Database
+from aria_core.storage.sql.ledger import SqlLedger
+from aria_core.storage.sql.schema import drop_tables, make_or_check_tables
+from aria_core.storage.sql.sessions import ReadSession, Sessions
+from aria_core.storage.sql.tables import SqlModelTable
+
+M = TypeVar("M", bound=Model)
+
+
+class SqlModelStorage(ModelStorage):
+    """Rows in the database that a SQLAlchemy URL names.
+
+    ``sqlite:///file`` is a file for this host, ``sqlite://`` a database that vanishes at `close`,
+    everything else is taken to be reachable over the network. To support another database, derive
+    from this class, give it engine options (``sqlalchemy.create_engine``), and override `spec`.
+    """
+
+    def __init__(self, url: str, *, synchronous: str = "FULL",
+                 engine_options: Mapping[str, Any] | None = None) -> None:
+        self.url = _parsed(url)
+        self._synchronous = synchronous
+        self._engine_options = dict(engine_options or {})
+        self._database: Database | None = None
+        self._sessions: Sessions | None = None
+        self._directory: TemporaryDirectory[str] | None = None
+        self.reach = self._reach()
+
+    def _reach(self) -> Literal["process", "host", "network"]:
+        if self.url.get_backend_name() != "sqlite":
+            return "network"
+        return "process" if self.url.database is None else "host"
+
+    @property
+    def database(self) -> Database:
+        """The open database."""
+        if self._database is None:
+            shown = self.url.render_as_string(hide_password=True)
+            raise StorageUnavailableError(f"the database {shown} is not open")
+        return self._database
+
+    def open(self) -> None:
+        """Connect; make the tables of an empty database, refuse those of another version.
+
+        A SQLite file is made readable for its owner only. ``StorageUnavailableError`` in one sentence.
+        Opening twice is no harm.
+        """
+        fresh = self._database is None
+        try:
+            database = self._opened()
+            make_or_check_tables(database)
+        except BaseException:
+            if fresh:
+                self.close()
+            raise
+
+    def _opened(self) -> Database:
+        if self._database is None:
+            self._database = Database(
+                self._place(), synchronous=self._synchronous, engine_options=self._engine_options)
+            self._sessions = Sessions(self._database)
+            with _driver_explained(self.url):
+                self._database.open()
+        return self._database
+
+    def _place(self) -> URL:
+        if self.reach == "process":
+            # Several connections must see one database, and SQLite's shared memory locks readers out.
+            self._directory = TemporaryDirectory(prefix="aria-", ignore_cleanup_errors=True)
+            return self.url.set(database=str(Path(self._directory.name) / "aria.db"))
+        if self.reach == "host":
+            _make_private(Path(self.url.database or ""))
+        return self.url
+
+    def close(self) -> None:
+        """Close every connection; what was kept in memory is gone. Idempotent."""
+        database, self._database, self._sessions = self._database, None, None
+        if database is not None:
+            database.close()
+        directory, self._directory = self._directory, None
+        if directory is not None:
+            directory.cleanup()
+
+    def spec(self) -> tuple[str, Mapping[str, Any]]:
+        """Its class and URL, password included."""
+        keywords = {"url": self.url.render_as_string(hide_password=False), "synchronous": self._synchronous}
+        return f"{type(self).__module__}:{type(self).__qualname__}", keywords
+
+    @property
+    def ledger(self) -> Ledger:
+        """The engine's part."""
+        return SqlLedger(self.database)
+
+    def table(self, model: type[M]) -> ModelTable[M]:
+        """The friendly table of a model."""
+        self.database  # noqa: B018  a closed storage says so here
+        return SqlModelTable(cast(Sessions, self._sessions), model)
+
+    def read_session(self) -> Session:
+        """A session whose objects are nobody else's; it holds a connection for one statement only."""
+        return ReadSession(self.database)
+
+    def drop(self) -> None:
+        """Remove every table; `open` makes them anew."""
+        drop_tables(self.database)
+        cast(Sessions, self._sessions).forget()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise ConfigurationError(
+            "the url of the model storage is not a database URL; examples are sqlite:///aria.db and "
+            "postgresql://user:password@host/database") from error
+    if parsed.drivername == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() == "sqlite":
+        return _absolute(parsed)
+    return parsed
+
+
+def _absolute(url: URL) -> URL:
+    if url.database in (None, "", ":memory:"):
+        return url.set(database=None)
+    if "uri" in url.query or str(url.database).startswith("file:"):
+        raise ConfigurationError(f"the url {url} names its file by a URI; give a path: sqlite:///aria.db")
+    return url.set(database=str(Path(str(url.database)).absolute()))
+
+
+def _make_private(file: Path) -> None:
+    try:
+        missing = [each for each in file.parents if not each.exists()]
+        for folder in reversed(missing):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        file.chmod(0o600)
+    except OSError as error:
+        raise StorageUnavailableError(f"the database file {file} cannot be used: {error.strerror}") from error
+
+
+@contextmanager
+def _driver_explained(url: URL) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        how = ("; pip install 'aria-core[postgres]'" if url.get_backend_name() == "postgresql"
+               else "; install the driver that its URL names")
+        raise StorageUnavailableError(
+            f"the driver for {url.drivername} databases is not installed ({error.name}){how}") from error
+    except NoSuchModuleError as error:
+        raise StorageUnavailableError(
+            f"no installed package knows databases of the kind {url.drivername!r}; sqlite:///file and "
+            "postgresql://user:password@host/database always work") from error
