@@ -1,0 +1,152 @@
+"""Running a call: the one function that does so anywhere."""
+
+from __future__ import annotations
+
+import json
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import CoroutineType
+from typing import Any
+
+from aria_core.exceptions import NotJsonError
+from aria_core.worker.calls import Call, Edit, Failed, Succeeded, report_to_json
+from aria_core.worker.channel import Channel, SocketChannel
+from aria_core.worker.context import OperationContext, make_context
+from aria_core.worker.functions import FunctionImportError, import_function
+from aria_core.worker.json_values import dump_json
+from aria_core.worker.logs import storable
+from aria_core.worker.outcomes import TaskAbortException, TaskRetryException
+
+RESULT_LIMIT = 64 * 1024
+
+_ERROR_LIMIT = 8 * 1024
+_WORKER = str(Path(__file__).parent)
+
+
+def run_call(call: Call, channel: Channel | None = None,
+             cancelled: threading.Event | None = None) -> Succeeded | Failed:
+    """Run the call here and now; never raises.
+
+    `channel` leads to the runner (None: the operation cannot ask, its logs are dropped); setting
+    `cancelled` shows as ``ctx.task.cancelled``. Whatever the operation raises, also ``SystemExit``
+    and ``KeyboardInterrupt``, makes it ``Failed``; changed attributes are in either report.
+    """
+    ctx = make_context(call, channel, cancelled)
+    try:
+        result = _run(call, ctx)
+    except BaseException as error:  # noqa: BLE001 - an operation may raise anything, and that is a report
+        return _failed(call, ctx, error)
+    edits, problems = _edits(ctx)
+    if problems:
+        return Failed(call.ref, _error(NotJsonError("; ".join(problems))), edits=edits)
+    return Succeeded(call.ref, _result(ctx, result), edits)
+
+
+def run_encoded(data: bytes) -> bytes:
+    """Run an encoded call, through its own channel if it has one; returns the encoded report.
+
+    Raises ``ValueError`` only for what is no call.
+    """
+    call = Call.decode(data)
+    channel = SocketChannel(call.channel, call.ref) if call.channel is not None else None
+    try:
+        report = run_call(call, channel)
+    finally:
+        if channel is not None:
+            channel.close()
+    return json.dumps(report_to_json(report), separators=(",", ":"), allow_nan=False).encode()
+
+
+def _run(call: Call, ctx: OperationContext) -> Any:
+    function = _import(call)
+    result = None
+    with ExitStack() as stack:
+        for wrapper in call.wrappers:
+            stack.enter_context(import_function(wrapper)(call))
+        result = function(ctx=ctx, **call.arguments)
+        if isinstance(result, CoroutineType):
+            result.close()
+            raise TypeError(f"{call.function} is asynchronous; an operation is a plain function")
+    return result
+
+
+def _import(call: Call) -> Any:
+    try:
+        return import_function(call.function, call.code)
+    except FunctionImportError as error:
+        if call.plugin is None:
+            raise
+        raise FunctionImportError(f"in the plugin {call.plugin.plugin}: {error}") from error.__cause__
+
+
+def _failed(call: Call, ctx: OperationContext, error: BaseException) -> Failed:
+    edits, problems = _edits(ctx)
+    for problem in problems:
+        ctx.logger.warning("an attribute was not stored: %s", problem)
+    retry = {TaskRetryException: True, TaskAbortException: False}
+    verdict = next((value for kind, value in retry.items() if isinstance(error, kind)), None)
+    after = error.retry_interval if isinstance(error, TaskRetryException) else None
+    return Failed(call.ref, _error(error), _traceback(error), verdict, _seconds(after), edits)
+
+
+def _edits(ctx: OperationContext) -> tuple[tuple[Edit, ...], list[str]]:
+    try:
+        edits, problems = ctx.edits()
+    except Exception as error:  # noqa: BLE001 - attributes may hold objects whose methods raise
+        return (), [f"the changed attributes cannot be read: {_error(error)}"]
+    return tuple(edits), problems
+
+
+def _result(ctx: OperationContext, result: Any) -> Any:
+    try:
+        text = dump_json(result, "the result")
+    except Exception as error:  # noqa: BLE001 - the effect has happened; its result may be anything
+        ctx.logger.warning("the result was not kept: %s", error)
+        return None
+    size = len(text.encode())
+    if size > RESULT_LIMIT:
+        ctx.logger.warning("the result was not kept: it has %d bytes, at most %d are", size, RESULT_LIMIT)
+        return None
+    return json.loads(text)
+
+
+def _seconds(value: Any) -> float | None:
+    """What an operation asked to wait, if it is a sensible number of seconds."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return seconds if 0 <= seconds < float("inf") else None
+
+
+def _error(error: BaseException) -> str:
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - an exception of the operation's own may not know its text
+        message = "(its text cannot be read)"
+    name = type(error).__name__
+    return storable(f"{name}: {message}" if message else name, _ERROR_LIMIT)
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        told = traceback.TracebackException.from_exception(error)
+        for each in _chain(told):
+            kept = [frame for frame in each.stack if not frame.filename.startswith(_WORKER)]
+            each.stack = traceback.StackSummary.from_list(kept)
+        return storable("".join(told.format()))
+    except Exception as problem:  # noqa: BLE001 - an unreadable traceback must not hide the error
+        return f"(the traceback cannot be read: {type(problem).__name__})"
+
+
+def _chain(told: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    """The exception and those it came from."""
+    waiting: list[traceback.TracebackException | None] = [told]
+    while waiting:
+        each = waiting.pop()
+        if each is not None:
+            yield each
+            waiting += [each.__cause__, each.__context__, *(each.exceptions or ())]
