@@ -220,14 +220,15 @@ def aria_event(event: TaskEvent | WorkflowEvent) -> None:
 
 @hookspec
 def aria_wrap_operation(call: Call) -> str | Iterable[str] | None:
-    """Name the functions that go around this operation. Group ``aria.hooks``.
+    """Name the context managers that go around this operation. Group ``aria.hooks``.
 
     Called in the runner's process once for each attempt, before it is dispatched. Each name is
-    ``package.module:function``; the worker imports it where the operation runs and calls it with
-    the call and with what it wraps. The first named is outermost. ::
+    ``package.module:function``; the worker imports it where the operation runs, calls it with the
+    call, and enters what it returns. The first named is outermost. ::
 
         import logging
         import time
+        from contextlib import contextmanager
 
         from aria_core import hookimpl
 
@@ -235,10 +236,11 @@ def aria_wrap_operation(call: Call) -> str | Iterable[str] | None:
         def aria_wrap_operation(call):
             return f"{__name__}:timed"
 
-        def timed(call, proceed):
+        @contextmanager
+        def timed(call):
             begin = time.monotonic()
             try:
-                return proceed()
+                yield
             finally:
                 logging.getLogger(__name__).info("%s: %.3f s", call.name, time.monotonic() - begin)
     """

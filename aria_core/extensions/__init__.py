@@ -10,13 +10,31 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aria_core.extensions.kinds import DriverKind
+from aria_core.extensions.kinds import (
+    EXECUTORS,
+    INSTALLERS,
+    LOADERS,
+    MODEL_STORAGES,
+    RESOURCE_STORAGES,
+    DriverKind,
+)
 from aria_core.extensions.scan import Catalogue, ExtensionRow, Provider, disabled_names, scan
 
 if TYPE_CHECKING:
     from aria_core.extensions.hooks import HookExtensions
     from aria_core.extensions.recognition import R, Recognisers
     from aria_core.settings import Setting
+
+__all__ = [
+    "EXECUTORS",
+    "INSTALLERS",
+    "LOADERS",
+    "MODEL_STORAGES",
+    "RESOURCE_STORAGES",
+    "DriverKind",
+    "ExtensionRow",
+    "Extensions",
+]
 
 COMMANDS = "aria.commands"
 
@@ -77,7 +95,7 @@ class Extensions:
         return {each.name: each for each in self.catalogue.usable(COMMANDS)}
 
     def command(self, name: str) -> Any:
-        """The click command behind a word, imported now."""
+        """The click command behind a word, imported now; raises what is wrong with it."""
         from aria_core.extensions.drivers import load_provider
 
         return load_provider(self.catalogue.choose(COMMANDS, name))

@@ -8,12 +8,19 @@ from typing import Any
 
 from aria_core.exceptions import AriaError
 from aria_core.extensions.drivers import driver_class, load_provider
-from aria_core.extensions.kinds import EXECUTOR, INSTALLER, LOADER, MODEL_STORAGE, RESOURCE_STORAGE, DriverKind
+from aria_core.extensions.kinds import (
+    EXECUTORS,
+    INSTALLERS,
+    LOADERS,
+    MODEL_STORAGES,
+    RESOURCE_STORAGES,
+    DriverKind,
+)
 from aria_core.extensions.registration import new_manager, register
 from aria_core.extensions.scan import WORDS, Catalogue, ExtensionRow, Provider
 
 _KINDS: Mapping[str, DriverKind[Any]] = {
-    each.group: each for each in (EXECUTOR, MODEL_STORAGE, RESOURCE_STORAGE, INSTALLER, LOADER)
+    each.group: each for each in (EXECUTORS, MODEL_STORAGES, RESOURCE_STORAGES, INSTALLERS, LOADERS)
 }
 
 

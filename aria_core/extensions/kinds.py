@@ -34,12 +34,12 @@ class DriverKind(Generic[T]):
         return WORDS[self.group]
 
 
-EXECUTOR: DriverKind[Executor] = DriverKind(
+EXECUTORS: DriverKind[Executor] = DriverKind(
     "aria.executors", "aria_executor", "aria_core.orchestrator.executor:Executor")
-MODEL_STORAGE: DriverKind[ModelStorage] = DriverKind(
+MODEL_STORAGES: DriverKind[ModelStorage] = DriverKind(
     "aria.model_storages", "aria_model_storage", "aria_core.storage.model:ModelStorage")
-RESOURCE_STORAGE: DriverKind[ResourceStorage] = DriverKind(
+RESOURCE_STORAGES: DriverKind[ResourceStorage] = DriverKind(
     "aria.resource_storages", "aria_resource_storage", "aria_core.storage.resource:ResourceStorage")
-INSTALLER: DriverKind[Installer] = DriverKind(
+INSTALLERS: DriverKind[Installer] = DriverKind(
     "aria.installers", "aria_installer", "aria_core.installer:Installer")
-LOADER: DriverKind[Loader] = DriverKind("aria.loaders", "aria_loader", "aria_core.loader:Loader")
+LOADERS: DriverKind[Loader] = DriverKind("aria.loaders", "aria_loader", "aria_core.loader:Loader")

@@ -1,0 +1,153 @@
+"""Everything that configuration chooses, assembled when it is first asked for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from aria_core.config import Config, DriverSection
+from aria_core.config_layers import DEFAULT_SOURCE
+from aria_core.exceptions import ConfigurationError, StorageUnavailableError
+from aria_core.extensions import (
+    EXECUTORS,
+    INSTALLERS,
+    LOADERS,
+    MODEL_STORAGES,
+    RESOURCE_STORAGES,
+    DriverKind,
+    Extensions,
+)
+from aria_core.settings import Setting
+
+if TYPE_CHECKING:
+    from aria_core.extensions.hooks import HookExtensions, HookProblem
+    from aria_core.extensions.recognition import Recognisers
+    from aria_core.installer import Installer
+    from aria_core.loader import Loader
+    from aria_core.orchestrator.executor import Executor
+    from aria_core.orchestrator.plugin import PluginManager
+    from aria_core.storage.model import ModelStorage
+    from aria_core.storage.resource import ResourceStorage
+
+CLOSE_GRACE = 5.0
+
+_REACHES: tuple[Literal["process", "host", "network"], ...] = ("process", "host", "network")
+
+T = TypeVar("T")
+
+_log = logging.getLogger("aria.application")
+
+
+class Application:
+    """The parts of one program, made from its configuration and closed by `close`.
+
+    A storage that is handed over is used as it is: it must be open, and stays open. Without `config`
+    the configuration is loaded from files and environment. What is wrong with a part is raised when
+    that part is first asked for.
+    """
+
+    def __init__(self, config: Config | None = None, *, extensions: Extensions | None = None,
+                 model_storage: ModelStorage | None = None,
+                 resource_storage: ResourceStorage | None = None) -> None:
+        self.config = Config.load() if config is None else config
+        self.extensions = Extensions() if extensions is None else extensions
+        self._closing = ExitStack()
+        if model_storage is not None:
+            self.model_storage = model_storage
+        if resource_storage is not None:
+            self.resource_storage = resource_storage
+
+    @cached_property
+    def model_storage(self) -> ModelStorage:
+        """Where rows live, open."""
+        storage = self._made(MODEL_STORAGES, "model_storage")
+        self._closing.callback(storage.close)
+        storage.open()
+        return storage
+
+    @cached_property
+    def resource_storage(self) -> ResourceStorage:
+        """Where files live, open."""
+        storage = self._made(RESOURCE_STORAGES, "resource_storage")
+        self._closing.callback(storage.close)
+        storage.open()
+        return storage
+
+    @cached_property
+    def plugin_manager(self) -> PluginManager:
+        """Looks after installed plugins."""
+        from aria_core.orchestrator.plugin import PluginManager
+
+        return PluginManager(self.model_storage, self.config.plugins.directory)
+
+    @cached_property
+    def loaders(self) -> Recognisers[Loader]:
+        """Every loader: to be named, or asked whether a source is theirs."""
+        return self.extensions.recognisers(LOADERS)
+
+    @cached_property
+    def installers(self) -> Recognisers[Installer]:
+        """Every installer of plugins: to be named, or asked whether an archive is theirs."""
+        return self.extensions.recognisers(INSTALLERS)
+
+    @cached_property
+    def hooks(self) -> HookExtensions:
+        """The hook extensions, imported and made."""
+        names = self.config.hook_names
+        hooks = self.extensions.hooks(
+            self.config.hooks.disable, {each: self.config.hook_keywords(each) for each in names})
+        self._closing.callback(hooks.close)
+        return hooks
+
+    def executor(self, use: str | None = None) -> Executor:
+        """A new executor, not yet open: the configured one, or the one that `use` names.
+
+        The keywords of ``[executor]`` go to the extension they were written for, not to another.
+        Raises ``ConfigurationError`` if its calls could not reach the storages.
+        """
+        executor = self._made(EXECUTORS, "executor", use)
+        self._check_reach(executor, use or self.config.use("executor"))
+        self._closing.callback(executor.close, CLOSE_GRACE)
+        return executor
+
+    def problems(self) -> list[HookProblem]:
+        """What hook extensions find wrong, and what is wrong with them."""
+        return self.hooks.checks(self)
+
+    def close(self) -> None:
+        """Close everything that was made here, the last first. Idempotent."""
+        self._closing.close()
+
+    def __enter__(self) -> Application:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _made(self, kind: DriverKind[T], section: DriverSection, use: str | None = None) -> T:
+        configured = self.config.use(section)
+        keywords = self.config.keywords(section) if use in (None, configured) else {}
+        _make_data_directory(keywords)
+        return self.extensions.make(kind, use or configured, keywords, section)
+
+    def _check_reach(self, executor: Executor, name: str) -> None:
+        needed = executor.needs_reach
+        for word, storage in (("model", self.model_storage), ("resource", self.resource_storage)):
+            if _REACHES.index(storage.reach) < _REACHES.index(needed):
+                raise ConfigurationError(
+                    f"the executor {name!r} needs storages within reach of the {needed}, but the {word} "
+                    f"storage {type(storage).__name__} is within reach of the {storage.reach} only")
+
+
+def _make_data_directory(keywords: Mapping[str, Setting]) -> None:
+    """The folder that defaults count from holds secrets: nobody else may look inside."""
+    for each in keywords.values():
+        if each.source == DEFAULT_SOURCE:
+            try:
+                each.base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise StorageUnavailableError(
+                    f"the data directory {each.base} cannot be made: {error.strerror}") from error
