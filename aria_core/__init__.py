@@ -57,6 +57,9 @@ if TYPE_CHECKING:
     from aria_core.modeling.specification import WorkflowSpec as WorkflowSpec
     from aria_core.orchestrator.decorators import operation as operation
     from aria_core.orchestrator.decorators import workflow as workflow
+    from aria_core.orchestrator.events import Event as Event
+    from aria_core.orchestrator.events import TaskEvent as TaskEvent
+    from aria_core.orchestrator.events import WorkflowEvent as WorkflowEvent
     from aria_core.orchestrator.executor import Executor as Executor
     from aria_core.orchestrator.executor import Inbox as Inbox
     from aria_core.orchestrator.future_executor import FutureExecutor as FutureExecutor
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.tasks import OperationTask as OperationTask
     from aria_core.orchestrator.tasks import StubTask as StubTask
     from aria_core.orchestrator.tasks import WorkflowTask as WorkflowTask
+    from aria_core.orchestrator.worker_pool import WorkerPool as WorkerPool
     from aria_core.orchestrator.workflow_runner import WorkflowRunner as WorkflowRunner
     from aria_core.settings import Secret as Secret
     from aria_core.storage.model import ModelStorage as ModelStorage
@@ -98,6 +102,7 @@ _HOMES = {
     "ConfigurationError": "aria_core.exceptions",
     "Edit": "aria_core.worker.calls",
     "Environment": "aria_core.worker.calls",
+    "Event": "aria_core.orchestrator.events",
     "ExecutionCancelledError": "aria_core.exceptions",
     "ExecutionFailedError": "aria_core.exceptions",
     "ExecutionOwnedError": "aria_core.exceptions",
@@ -142,10 +147,13 @@ _HOMES = {
     "StorageUnavailableError": "aria_core.exceptions",
     "StubTask": "aria_core.orchestrator.tasks",
     "Succeeded": "aria_core.worker.calls",
+    "TaskEvent": "aria_core.orchestrator.events",
     "TaskGraph": "aria_core.orchestrator.task_graph",
     "TemplateBuilder": "aria_core.modeling.builder",
     "TemplateSpec": "aria_core.modeling.specification",
     "UndeclaredInputsError": "aria_core.exceptions",
+    "WorkerPool": "aria_core.orchestrator.worker_pool",
+    "WorkflowEvent": "aria_core.orchestrator.events",
     "WorkflowRunner": "aria_core.orchestrator.workflow_runner",
     "WorkflowSpec": "aria_core.modeling.specification",
     "WorkflowTask": "aria_core.orchestrator.tasks",

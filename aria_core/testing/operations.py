@@ -1,0 +1,223 @@
+"""Operations for tests, importable wherever aria_core is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+SLEEPER = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(1000)")
+
+
+class OperationError(Exception):
+    """What the operations here raise when they are to fail."""
+
+
+def where(ctx: Any) -> dict[str, Any]:
+    """Says where it runs."""
+    return {"pid": os.getpid(), "thread": threading.get_ident()}
+
+
+def nothing(ctx: Any) -> None:
+    """Does nothing."""
+
+
+def echo(ctx: Any, **arguments: Any) -> dict[str, Any]:
+    """Returns its arguments."""
+    return arguments
+
+
+def size(ctx: Any, text: str) -> int:
+    """Returns how long its argument is."""
+    return len(text)
+
+
+def text(ctx: Any, length: int) -> str:
+    """Returns a text of `length` characters."""
+    return "ä€😀x" * (length // 4) + "-" * (length % 4)
+
+
+def fail(ctx: Any, message: str = "it went wrong") -> None:
+    """Raises."""
+    raise OperationError(message)
+
+
+def leave(ctx: Any, code: int = 3) -> None:
+    """Raises ``SystemExit``."""
+    sys.exit(code)
+
+
+def retry(ctx: Any, message: str, after: float | None = None) -> None:
+    """Asks for another attempt."""
+    ctx.task.retry(message, after)
+
+
+def abort(ctx: Any, message: str) -> None:
+    """Gives up for good."""
+    ctx.task.abort(message)
+
+
+def ask(ctx: Any, path: str) -> str:
+    """Returns the bytes of a resource as text."""
+    data: bytes = ctx.get_resource(path)
+    return data.decode()
+
+
+def tell(ctx: Any, messages: Sequence[str]) -> None:
+    """Logs."""
+    for message in messages:
+        ctx.logger.info(message)
+
+
+def edit(ctx: Any, name: str, value: Any, message: str | None = None) -> None:
+    """Changes an attribute of its node and, if there is a `message`, fails with it."""
+    ctx.node.attributes[name] = value
+    if message is not None:
+        raise OperationError(message)
+
+
+def note(ctx: Any, path: str, line: str) -> None:
+    """Appends a line to a file, in one write."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, f"{line}\n".encode())
+    finally:
+        os.close(descriptor)
+
+
+def wait_for_file(ctx: Any, path: str, begun: str | None = None) -> dict[str, Any]:
+    """Says that it has begun, waits until the file `path` exists, says where it ran."""
+    if begun is not None:
+        note(ctx, begun, f"{ctx.task.token} begun")
+    while not Path(path).exists():
+        time.sleep(0.005)
+    if begun is not None:
+        note(ctx, begun, f"{ctx.task.token} ended")
+    return where(ctx)
+
+
+def count_at_once(ctx: Any, directory: str, seconds: float) -> int:
+    """How many operations with this directory ran at once, this one among them, at most."""
+    mine = Path(directory) / ctx.task.token.replace("/", "-")
+    mine.touch()
+    most, until = 0, time.monotonic() + seconds
+    while time.monotonic() < until:
+        most = max(most, len(os.listdir(directory)))  # noqa: PTH208 - only how many
+        time.sleep(0.002)
+    mine.unlink()
+    return most
+
+
+def end_process(ctx: Any, code: int | None = None) -> None:
+    """Ends its process without a word: exits with `code`, or kills itself."""
+    if code is not None:
+        os._exit(code)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def end_process_with_child(ctx: Any, pids: str) -> None:
+    """Starts a daemon, writes down its pid, and kills its own process."""
+    _write_pids(pids, [_daemon()])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def hang(ctx: Any, pids: str, stubborn: bool = False) -> None:
+    """Starts a child, a grandchild and daemons, writes down all pids and never returns.
+
+    `stubborn`: it and its child ignore SIGTERM.
+    """
+    if stubborn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _write_pids(pids, [os.getpid(), *family()])
+    while True:
+        time.sleep(1)
+
+
+def hang_in_interpreter(ctx: Any, pids: str) -> None:
+    """Starts a daemon, writes down pids and then keeps the interpreter from running anything else."""
+    _write_pids(pids, [os.getpid(), _daemon()])
+    sys.setswitchinterval(1000)
+    while True:
+        pass
+
+
+def fail_with_family(ctx: Any, pids: str) -> None:
+    """Starts a child, a grandchild and daemons, writes down their pids and fails."""
+    _write_pids(pids, family())
+    raise OperationError("but what it started is still there")
+
+
+def leave_server(ctx: Any, pids: str) -> None:
+    """Leaves a process running and succeeds."""
+    _write_pids(pids, [_daemon()])
+
+
+def family() -> list[int]:
+    """Starts a child with a child of its own, one in its own session, and a forked daemon."""
+    script = ("import subprocess, sys, time\n"
+              "child = subprocess.Popen(sys.argv[1:])\n"
+              "print(child.pid, flush=True)\n"
+              "time.sleep(1000)\n")
+    child = subprocess.Popen([sys.executable, "-I", "-S", "-c", script, *SLEEPER], stdout=subprocess.PIPE)
+    assert child.stdout is not None
+    return [child.pid, int(child.stdout.readline()), _daemon(), _forked_daemon()]
+
+
+def _daemon() -> int:
+    return subprocess.Popen(SLEEPER, start_new_session=True).pid
+
+
+def _forked_daemon() -> int:
+    """What a double fork without ``exec`` leaves: it has its parent's memory and no other mark."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.write(writer, str(os.getpid()).encode())
+            while True:
+                time.sleep(1)
+        os._exit(0)
+    os.waitpid(child, 0)
+    return int(os.read(reader, 32))
+
+
+def _write_pids(path: str, pids: Sequence[int]) -> None:
+    draft = Path(f"{path}.draft")
+    draft.write_text(" ".join(map(str, pids)))
+    draft.rename(path)
+
+
+def shout(ctx: Any, line: str = "x" * 1023, count: int = 1) -> None:
+    """Prints `line` `count` times."""
+    for _ in range(count):
+        print(line)  # noqa: T201 - that is what it is for
+
+
+def shout_bytes(ctx: Any, data: Sequence[int]) -> None:
+    """Prints bytes that may be no UTF-8."""
+    sys.stdout.buffer.write(bytes(data))
+    sys.stdout.flush()
+
+
+def crash(ctx: Any) -> None:
+    """Reads where nothing is."""
+    import ctypes
+
+    ctypes.string_at(0)
+
+
+def environment(ctx: Any) -> dict[str, str]:
+    """Returns the environment variables it sees."""
+    return dict(os.environ)
+
+
+def fork_and_return(ctx: Any) -> int:
+    """Forks; both return."""
+    return os.fork()

@@ -1,0 +1,248 @@
+"""A warm worker: ``python -m aria_core.worker <line> <calls>``, two inherited sockets.
+
+The *line* is a stream that carries JSON lines both ways, framed as `aria_core.worker.channel` says.
+The runner begins with ``{"hello": 1, "key": …, "path": […] or null}``; the worker answers
+``{"hello": 1, "key": …, "pid": …, "host": …}`` and then sends, for each call, ``{"started": [execution,
+task, attempt]}``, questions and messages of the operation as the channel defines them, and the final
+report (``{"report": "succeeded", …}``).
+
+The *calls* are datagrams, one call each: ``{"call": …}``, or ``{"fetch": "<ref>"}`` if the call is
+too big for one (it then comes over the line, after the worker has said the same there), or ``{"quit": true}``.
+The kernel gives each datagram to exactly one reader, so what the worker has not begun the runner can
+take back by reading the same socket: that is how calls are sent ahead and yet withdrawn atomically.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Mapping
+from types import FrameType
+from typing import Any
+
+from aria_core.worker.calls import Call, CallRef, Failed, Succeeded, call_from_json, report_to_json
+from aria_core.worker.channel import (
+    ChannelError, decode_message, encode_message, open_reply, read_message,
+)
+from aria_core.worker.keeper import stay_behind
+from aria_core.worker.marking import AttemptMark
+from aria_core.worker.printing import Printing
+from aria_core.worker.processes import kill_marked
+from aria_core.worker.run import run_call
+
+WORKER_VERSION = 1
+DATAGRAM_LIMIT = 64 * 1024
+
+FAILED_ATTEMPT_GRACE = 1.0
+"""Seconds that what a failed operation left running has between SIGTERM and SIGKILL."""
+
+
+class Line:
+    """The worker's end of the line: any thread may send, one question is open at a time."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._reader = connection.makefile("rb")
+        self._held = b""
+        self._last = 0
+        self._abandoned = False
+        self._writing = threading.Lock()
+        self._asking = threading.Lock()
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Send now, after what was held back."""
+        self._write(encode_message(message))
+
+    def hold(self, message: Mapping[str, Any]) -> None:
+        """Send with the next message or `flush`: a report and the next start cost one system call."""
+        line = encode_message(message)
+        with self._writing:
+            self._held += line
+
+    def flush(self) -> None:
+        """Send what was held back."""
+        self._write(b"")
+
+    def read(self) -> dict[str, Any]:
+        """The next message of the runner; raises ``EOFError`` when it has hung up."""
+        message = read_message(self._reader)
+        if message is None:
+            raise EOFError("the runner has hung up")
+        return message
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """The runner's answer; raises as `Channel.ask`."""
+        if self._abandoned:
+            raise ChannelError("a forked child of a worker cannot talk to the runner")
+        with self._asking:
+            self._last += 1
+            self.send({**request, "id": self._last})
+            reply = self.read()
+            while reply.get("id") != self._last:  # an interrupt cut an earlier question off
+                reply = self.read()
+        return open_reply(reply)
+
+    def abandon(self) -> None:
+        """In a forked child: let go, so that the runner sees the end of the worker itself."""
+        self._abandoned = True
+        self._writing = threading.Lock()
+        self._reader.close()
+        self._connection.close()
+
+    def _write(self, line: bytes) -> None:
+        with self._writing:
+            data, self._held = self._held + line, b""
+            if data and not self._abandoned:
+                self._connection.sendall(data)
+
+
+class LineChannel:
+    """The `Channel` of one call; closed when the call is over, whatever thread still has it."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._open = True
+
+    def ask(self, request: Mapping[str, Any]) -> Any:
+        """See `Channel.ask`."""
+        if not self._open:
+            raise ChannelError("the operation is over; its runner does not answer any more")
+        try:
+            return self._line.ask(request)
+        except (OSError, EOFError) as error:
+            raise ChannelError(f"the runner cannot be reached: {error}") from error
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """See `Channel.tell`."""
+        if not self._open:
+            return
+        try:
+            self._line.send(message)
+        except (OSError, ChannelError):
+            return  # telling promises nothing, and a runner that is gone ends this process anyway
+
+    def close(self) -> None:
+        """Let nothing through any more."""
+        self._open = False
+
+
+class Worker:
+    """Runs one call after another, in the main thread."""
+
+    def __init__(self, line: socket.socket, calls: socket.socket) -> None:
+        self._line = Line(line)
+        self._calls = calls
+        self._mark = AttemptMark()
+        self._printing = Printing()
+        self._pid = os.getpid()
+        self._cancelled = threading.Event()
+        self._running = self._waiting = False
+
+    def greet(self) -> None:
+        """Answer the runner's hello and take over its import path; ``SystemExit`` if versions differ."""
+        hello = self._line.read()
+        if hello.get("hello") != WORKER_VERSION:
+            raise SystemExit(f"the runner speaks version {hello.get('hello')!r} of the worker protocol, "
+                             f"this worker speaks {WORKER_VERSION}")
+        if hello.get("path") is not None:
+            sys.path[:] = hello["path"]
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        os.register_at_fork(after_in_child=self._let_go)
+        self._printing.catch()
+        self._line.send({"hello": WORKER_VERSION, "key": hello.get("key"), "pid": self._pid,
+                         "host": socket.gethostname()})
+
+    def serve(self) -> None:
+        """Run calls until the runner says quit."""
+        while (call := self._next()) is not None:
+            self._run(call)
+
+    def _next(self) -> Call | None:
+        try:
+            data = self._calls.recv(DATAGRAM_LIMIT, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            data = self._wait()
+        message = decode_message(data)
+        if message.get("fetch"):
+            self._line.send({"fetch": message["fetch"]})
+            message = self._line.read()
+        return call_from_json(message["call"]) if "call" in message else None
+
+    def _wait(self) -> bytes:
+        self._line.flush()
+        self._waiting = True
+        try:
+            if self._cancelled.is_set():
+                raise SystemExit(128 + signal.SIGTERM)
+            return self._calls.recv(DATAGRAM_LIMIT)
+        finally:
+            self._waiting = False
+
+    def _run(self, call: Call) -> None:
+        self._mark.set(call.ref)
+        self._line.send({"started": [call.ref.execution, call.ref.task, call.ref.attempt]})
+        channel = LineChannel(self._line)
+        self._printing.begin(channel.tell)
+        self._running = True
+        report = run_call(call, channel, self._cancelled)
+        self._running = False
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child that the operation forked has come back instead of ending
+        self._printing.end()
+        channel.close()
+        self._finish(call.ref, report)
+
+    def _finish(self, ref: CallRef, report: Succeeded | Failed) -> None:
+        succeeded = isinstance(report, Succeeded)
+        if self._cancelled.is_set() and not succeeded:
+            raise SystemExit(128 + signal.SIGTERM)
+        self._mark.clear()
+        if not succeeded:
+            kill_marked(str(ref), FAILED_ATTEMPT_GRACE)
+        try:
+            self._line.hold(report_to_json(report))
+        except ChannelError as error:
+            self._line.hold(report_to_json(Failed(ref, f"ChannelError: {error}")))
+
+    def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
+        """Once, and only in an operation or while waiting: its ``finally`` blocks may use the grace."""
+        first = not self._cancelled.is_set()
+        self._cancelled.set()
+        if first and (self._running or self._waiting):
+            raise SystemExit(128 + number)
+
+    def _let_go(self) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._line.abandon()
+        self._calls.close()
+
+
+def keep_crash_report() -> None:
+    """What the interpreter says when it crashes goes where the runner reads, not to children's stderr."""
+    faulthandler.enable(os.dup(2))
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the runner at the other end of the two sockets whose numbers are in `arguments`."""
+    line, calls = (socket.socket(fileno=int(each)) for each in arguments)
+    for each in (line, calls):
+        each.set_inheritable(False)
+    stay_behind(line)
+    worker = Worker(line, calls)
+    worker.greet()
+    keep_crash_report()
+    try:
+        worker.serve()
+    except EOFError:
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

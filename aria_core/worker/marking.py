@@ -1,0 +1,65 @@
+"""The mark of an attempt, ``ARIA_ATTEMPT=<execution>/<task>/<attempt>``, as other processes see it.
+
+What ``/proc/<pid>/environ`` shows is the block of memory a program was started with; a later
+``putenv`` does not appear there. A worker is warm, so the attempt it works for changes, and what its
+operation forks without an ``exec`` has nothing but a copy of the worker's memory. So the worker is
+started with room for a mark and writes each one into that room: it is then visible on the worker
+itself and on everything it forks, while programs it starts inherit ``os.environ`` as usual.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from aria_core.worker.calls import CallRef
+
+ATTEMPT_VARIABLE = "ARIA_ATTEMPT"
+TOKEN_VARIABLE = "ARIA_TASK_TOKEN"  # noqa: S105 - the name of a variable
+
+_SIZE = 64
+ROOM = " " * _SIZE
+"""What `ATTEMPT_VARIABLE` holds when a worker starts."""
+
+
+class AttemptMark:
+    """The mark of this process; one for each process."""
+
+    def __init__(self) -> None:
+        self._write = _find_room()
+        self.clear()
+
+    def set(self, ref: CallRef) -> None:
+        """From now on this process and what it starts belong to the attempt `ref`."""
+        mark = str(ref)
+        os.environ[ATTEMPT_VARIABLE] = mark
+        os.environ[TOKEN_VARIABLE] = ref.token
+        self._write(mark.encode())
+
+    def clear(self) -> None:
+        """This process belongs to no attempt any more; what it started keeps its mark."""
+        os.environ.pop(ATTEMPT_VARIABLE, None)
+        os.environ.pop(TOKEN_VARIABLE, None)
+        self._write(b"")
+
+
+def _nowhere(mark: bytes) -> None:
+    """Outside Linux nobody could see it."""
+
+
+def _find_room() -> Callable[[bytes], None]:
+    if not sys.platform.startswith("linux"):
+        return _nowhere
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    libc.getenv.restype = ctypes.c_void_p
+    address = libc.getenv(ATTEMPT_VARIABLE.encode())
+    if address is None or ctypes.string_at(address) != ROOM.encode():
+        return _nowhere
+
+    def write(mark: bytes) -> None:
+        ctypes.memmove(address, mark[:_SIZE].ljust(_SIZE, b"\0"), _SIZE)
+
+    return write
