@@ -22,8 +22,8 @@
      │    └── StorageUnavailableError   the storage cannot be reached
      ├── FencedError                    another runner took this execution over
      ├── ExecutionOwnedError            a living runner has this execution
+     ├── ResumeRefusedError             this execution must not be resumed
      ├── ExecutionFailedError           the workflow ran and failed
-     ├── ExecutionCancelledError        the workflow was cancelled
      └── the nine of aria_core.orchestrator.exceptions
 
 ``exit_code`` is what the command line ends with when the error reaches it.
@@ -142,13 +142,13 @@ class ExecutionOwnedError(AriaError):
     exit_code = 3
 
 
+class ResumeRefusedError(AriaError):
+    """This execution must not be resumed; the message says why."""
+
+    exit_code = 2
+
+
 class ExecutionFailedError(AriaError):
     """The workflow ran and failed; the message is the first cause."""
 
     exit_code = 1
-
-
-class ExecutionCancelledError(AriaError):
-    """The workflow was cancelled."""
-
-    exit_code = 7

@@ -109,7 +109,7 @@ class _Rows:
             return self._append(self._operation(task, position, waits_for))
         if isinstance(task, StubTask):
             return self._append(_stub_row(task, position, waits_for))
-        raise InvalidInputError(f"{task!r} cannot be run; an OperationTask, a WorkflowTask and a StubTask can")
+        raise InvalidInputError(f"{task!r} cannot be run; OperationTask, WorkflowTask and StubTask can")
 
     def _append(self, row: TaskRow) -> int:
         self.all.append(row)

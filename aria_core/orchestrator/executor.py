@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from aria_core.worker.calls import Call, CallRef, Report
 
 EXECUTOR_API = 1
+CLOSE_GRACE = 5.0
+"""Seconds that running calls have when a ``with`` block ends."""
 
 
 class Inbox(Protocol):
@@ -30,9 +32,8 @@ class Inbox(Protocol):
 class Executor(ABC):
     """Says where calls run. Made without I/O. Knows no storage, no order, no retries.
 
-    An executor is opened once, used from one engine thread, and closed once. For every submitted
-    call it gives at most one ``Started`` and exactly one final report, in this order; calls that
-    were withdrawn give none.
+    Used from one engine thread. For every submitted call it gives at most one ``Started`` and exactly
+    one final report, in this order; calls that were withdrawn give none.
     """
 
     api: ClassVar[int] = EXECUTOR_API
@@ -49,7 +50,11 @@ class Executor(ABC):
 
     @abstractmethod
     def open(self, report: Inbox) -> None:
-        """Get ready to run calls and keep `report`. Called once, before anything else."""
+        """Get ready to run calls and keep `report`, before anything else.
+
+        Called again by the next runner that is handed this executor, when nothing of the former one
+        runs any more: what is warm stays warm, and reports go to the new place.
+        """
 
     @abstractmethod
     def submit(self, call: Call) -> None:
@@ -66,3 +71,9 @@ class Executor(ABC):
     @abstractmethod
     def close(self, grace: float) -> None:
         """End what can be ended within `grace` seconds. Afterwards no report. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close(CLOSE_GRACE)

@@ -178,7 +178,7 @@ def _flat(tasks: Tasks) -> list[BaseTask]:
                 waiting.append(iter(each))
                 break
             elif each is not None:
-                raise InvalidInputError(f"{each!r} is no task; tasks and groups of tasks make up a task graph")
+                raise InvalidInputError(f"{each!r} is no task; task graphs hold tasks and groups of tasks")
         else:
             waiting.pop()
     return found

@@ -8,7 +8,6 @@ from typing import Any
 import msgspec
 
 from aria_core.exceptions import (
-    AlreadyExistsError,
     InvalidInputError,
     MissingInputsError,
     NotFoundError,
@@ -39,7 +38,6 @@ def store_template(model: ModelStorage, resources: ResourceStorage,
     cannot work, and what the storages raise.
     """
     check_template(loaded.template)
-    _check_free(model.service_template, "service template", loaded.template.name)
     row = model.service_template.put(_template_row(loaded))
     if loaded.directory is None:
         return row
@@ -51,11 +49,6 @@ def store_template(model: ModelStorage, resources: ResourceStorage,
         _withdraw_template(model, resources, row)
         raise
     return row
-
-
-def _check_free(table: Any, what: str, name: str) -> None:
-    if table.list(filters={"name": name}, pagination={"size": 1, "offset": 0}).items:
-        raise AlreadyExistsError(f"there is a {what} {name!r} already; delete it or take another name")
 
 
 def _withdraw_template(model: ModelStorage, resources: ResourceStorage, row: ServiceTemplate) -> None:
@@ -96,7 +89,6 @@ def create_service(model: ModelStorage, template: ServiceTemplate, name: str,
     given = check_inputs(spec.inputs, inputs or {}, f"service template {spec.name!r}")
     service = ServiceBuilder(spec, given).build(name, ids)
     service.service_template_id = template.id
-    _check_free(model.service, "service", name)
     return model.service.put(service)
 
 
@@ -134,8 +126,9 @@ def delete_template(model: ModelStorage, resources: ResourceStorage, template: S
         raise InvalidInputError(f"service template {template.name!r} has the services {names}; delete them "
                                 "first")
     # The row first: the database refuses if a service came in between, which still needs the files.
+    template_id = template.id
     model.service_template.delete(template)
-    resources.service_template.delete(template.id)
+    resources.service_template.delete(template_id)
 
 
 def outputs(model: ModelStorage, service: Service) -> dict[str, Any]:

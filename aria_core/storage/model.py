@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from sqlalchemy.orm import Session
+
 from aria_core.modeling.models import (
     Attempt,
     Attribute,
@@ -183,7 +185,8 @@ class Ledger(ABC):
 
         Tasks that were sent or started go back to pending (unless `adopt`: an executor that survives
         its runner still has them); with `retry_failed`, failed ones too, with new budgets, and nodes
-        in ``error`` on which such a task works leave it. ``cancelling`` stays ``cancelling``.
+        in ``error`` on which such a task works leave it when it is sent. ``pending`` stays ``pending`` (it
+        has no graph yet), ``cancelling`` stays ``cancelling``.
         ``ExecutionOwnedError`` if somebody was quicker; ``AlreadyExistsError`` if another execution of
         the service is active.
         """
@@ -331,6 +334,10 @@ class ModelStorage(ABC):
     @abstractmethod
     def table(self, model: type[M]) -> ModelTable[M]:
         """The friendly table of a model."""
+
+    @abstractmethod
+    def read_session(self) -> Session:
+        """A fresh SQLAlchemy session for reading; what is changed in it is never stored."""
 
     @abstractmethod
     def drop(self) -> None:

@@ -167,6 +167,10 @@ class ResourceKind:
         """Remove a file, a folder or the whole entry; False if there was nothing."""
         return self._storage.delete(self._key(entry_id, path))
 
+    def is_executable(self, entry_id: int | str, path: str) -> bool:
+        """Whether a file was uploaded as executable; ``NotFoundError`` without it."""
+        return self._storage.is_executable(self._key(entry_id, path))
+
     def list(self, entry_id: int | str, path: str | None = None) -> list[str]:
         """The paths of an entry's files (below `path`), relative to the entry, sorted."""
         return sorted(self._relative(entry_id, key) for key in self._storage.list(self._key(entry_id, path)))

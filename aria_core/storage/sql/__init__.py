@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +19,7 @@ from aria_core.storage.sql.database import Database
 from aria_core.storage.sql.ledger import SqlLedger
 from aria_core.storage.sql.schema import drop_tables, make_or_check_tables
 from aria_core.storage.sql.sessions import ReadSession, Sessions
+from aria_core.storage.sql.sqlite_file import prepare_file
 from aria_core.storage.sql.tables import SqlModelTable
 
 M = TypeVar("M", bound=Model)
@@ -86,7 +86,7 @@ class SqlModelStorage(ModelStorage):
             self._directory = TemporaryDirectory(prefix="aria-", ignore_cleanup_errors=True)
             return self.url.set(database=str(Path(self._directory.name) / "aria.db"))
         if self.reach == "host":
-            _make_private(Path(self.url.database or ""))
+            prepare_file(Path(self.url.database or ""))
         return self.url
 
     def close(self) -> None:
@@ -143,17 +143,6 @@ def _absolute(url: URL) -> URL:
     if "uri" in url.query or str(url.database).startswith("file:"):
         raise ConfigurationError(f"the url {url} names its file by a URI; give a path: sqlite:///aria.db")
     return url.set(database=str(Path(str(url.database)).absolute()))
-
-
-def _make_private(file: Path) -> None:
-    try:
-        missing = [each for each in file.parents if not each.exists()]
-        for folder in reversed(missing):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        file.chmod(0o600)
-    except OSError as error:
-        raise StorageUnavailableError(f"the database file {file} cannot be used: {error.strerror}") from error
 
 
 @contextmanager

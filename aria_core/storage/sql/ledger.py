@@ -46,6 +46,8 @@ _attempt: Any = Attempt.__table__
 _PULSE = select(_execution.c.id, _execution.c.service_id, _execution.c.state, _execution.c.epoch,
                 _execution.c.batch, _execution.c.beat, _execution.c.owner, _execution.c.executor)
 _ACTIVE = [str(state) for state in ACTIVE_EXECUTION_STATES]
+_AFTER_TAKING: dict[str, str] = {
+    ExecutionState.PENDING: ExecutionState.PENDING, ExecutionState.CANCELLING: ExecutionState.CANCELLING}
 _RUNNING = [str(state) for state in RUNNING_TASK_STATES]
 
 
@@ -78,8 +80,7 @@ class SqlLedger(Ledger):
     def claim_existing(self, seen: Pulse, owner: Mapping[str, Any], *, retry_failed: bool,
                        adopt: bool = False) -> Claim:
         """See `Ledger.claim_existing`."""
-        cancelling = seen.state == ExecutionState.CANCELLING
-        state = ExecutionState.CANCELLING if cancelling else ExecutionState.STARTED
+        state = _AFTER_TAKING.get(seen.state, ExecutionState.STARTED)
         taken = _unchanged(update(_execution), seen).values(
             epoch=seen.epoch + 1, batch=seen.batch + 1, owner=owner, state=state, ended_at=None, error=None)
         try:

@@ -1,0 +1,80 @@
+"""Turns a task into the call an executor runs: names, evaluated arguments, the plugin's environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from aria_core.modeling.models import Node, Relationship, Service
+from aria_core.orchestrator.exceptions import PluginNotFoundError
+from aria_core.orchestrator.plugin import PluginManager
+from aria_core.orchestrator.progress import TaskProgress
+from aria_core.orchestrator.scope import ServiceScope
+from aria_core.storage.model import ModelStorage, TaskRow
+from aria_core.worker.calls import Actor, Call, Environment
+
+
+class CallMaker:
+    """Makes the calls of one execution. Names and environments are read once."""
+
+    def __init__(self, model: ModelStorage, plugins: PluginManager | None, service: Service, workflow: str,
+                 code: str | None) -> None:
+        self._model = model
+        self._plugins = plugins
+        self._service = service.id
+        self._service_name = service.name
+        self._workflow = workflow
+        self._code = code
+        self._names = self._read_names()
+        self._environments: dict[int, tuple[Environment, str]] = {}
+
+    def _read_names(self) -> Mapping[tuple[str, int], Actor]:
+        of_service = Node.service_id == self._service
+        with self._model.read_session() as session:
+            nodes = session.execute(select(Node.id, Node.name).where(of_service)).all()
+            ties = session.execute(select(Relationship.id, Relationship.name)
+                                   .join(Relationship.source_node).where(of_service)).all()
+        return {("node", key): Actor("node", key, name) for key, name in nodes} | {
+            ("relationship", key): Actor("relationship", key, name) for key, name in ties}
+
+    def make(self, task: TaskProgress) -> Call:
+        """See `Calls.make`; raises what an argument's expression or a missing plugin raises."""
+        row = task.row
+        plugin, workdir = (None, None) if row.plugin_id is None else self._environment(row.plugin_id)
+        return Call(
+            ref=task.ref, function=row.function or "", name=row.name, interface=row.interface_name,
+            operation=row.operation_name, workflow=self._workflow, service=self._service,
+            service_name=self._service_name, max_attempts=row.max_attempts, timeout=row.timeout,
+            arguments=self._evaluated(row) if row.dynamic else row.arguments,
+            actor=self._actor(row), plugin=plugin, plugin_workdir=workdir, code=self._code)
+
+    def _actor(self, row: TaskRow) -> Actor | None:
+        if row.node_id is not None:
+            return self._names[("node", row.node_id)]
+        return None if row.relationship_id is None else self._names[("relationship", row.relationship_id)]
+
+    def _evaluated(self, row: TaskRow) -> dict[str, Any]:
+        with self._model.read_session() as session:
+            service = session.get_one(Service, self._service)
+            scope = ServiceScope(service, _actor_row(session, row))
+            return {name: scope.evaluate(value) if name in row.dynamic else value
+                    for name, value in row.arguments.items()}
+
+    def _environment(self, plugin_id: int) -> tuple[Environment, str]:
+        if plugin_id not in self._environments:
+            if self._plugins is None:
+                raise PluginNotFoundError(
+                    "this operation runs in a plugin, but its runner was made without a plugin manager")
+            plugin = self._model.plugin.get(plugin_id)
+            self._environments[plugin_id] = (
+                self._plugins.environment(plugin), str(self._plugins.workdir(self._service, plugin)))
+        return self._environments[plugin_id]
+
+
+def _actor_row(session: Session, row: TaskRow) -> Node | Relationship | None:
+    if row.node_id is not None:
+        return session.get_one(Node, row.node_id)
+    return None if row.relationship_id is None else session.get_one(Relationship, row.relationship_id)

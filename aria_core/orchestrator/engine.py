@@ -1,0 +1,401 @@
+"""Chooses the next tasks until none is left, and commits before it acts.
+
+One loop, one thread: take what arrived, change the records, commit one batch, and only then let
+calls leave and events be told. Nothing is polled; the cost is O(tasks + dependencies) in all.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Literal
+
+from aria_core.exceptions import AriaError
+from aria_core.modeling.states import ExecutionState, NodeState, TaskState
+from aria_core.orchestrator.backlog import Backlog
+from aria_core.orchestrator.draft import Draft, record
+from aria_core.orchestrator.events import TaskEvent, TaskEventKind, WorkflowEvent, WorkflowEventKind
+from aria_core.orchestrator.inbox import CancelSeen, Message, OwnershipLost, StopAsked
+from aria_core.orchestrator.progress import Progress, TaskProgress, failure_text, is_done
+from aria_core.orchestrator.surroundings import Surroundings
+from aria_core.storage.model import AttemptRow, Claim, ClaimChangedError
+from aria_core.worker.calls import CallRef, Edit, Failed, Lost, Report, Started, Succeeded
+
+SLOTS_PAUSE = 1.0
+"""Seconds until an executor without a free slot is asked again when nothing else would wake us."""
+
+_KINDS: Mapping[str, WorkflowEventKind] = MappingProxyType({
+    ExecutionState.SUCCEEDED: "succeeded", ExecutionState.FAILED: "failed",
+    ExecutionState.CANCELLED: "cancelled"})
+
+Mode = Literal["running", "failing", "cancelling", "stopping"]
+
+
+class Engine:
+    """Runs the stored task graph of one execution to its end."""
+
+    def __init__(self, around: Surroundings, claim: Claim, progress: Progress) -> None:
+        self.claim = claim
+        self.ended = False
+        self._around = around
+        self._progress = progress
+        self._mode: Mode = "running"
+        self._draft = Draft()
+        self._ready: deque[TaskProgress] = deque()
+        self._parked: dict[int, deque[TaskProgress]] = {}
+        self._busy_nodes: set[int] = set()
+        self._in_flight: dict[CallRef, TaskProgress] = {}
+        self._retries: list[tuple[float, int, TaskProgress]] = []
+        self._deadlines: list[tuple[float, CallRef]] = []
+        self._stop_at: float | None = None
+        self._error: str | None = None
+        self._backlog = Backlog()
+
+    def run(self) -> str:
+        """Run to the end; the execution's state then (``started`` if this runner was stopped).
+
+        Raises ``FencedError`` or ``StorageUnavailableError`` when it must let go; what still runs is
+        then terminated.
+        """
+        try:
+            return self._loop()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _loop(self) -> str:
+        for task in self._progress.startable():
+            self._enqueue(task)
+        if self.claim.state == ExecutionState.CANCELLING:
+            self._begin_cancel()
+        while not self.ended:
+            self._dispatch()
+            self._end_if_nothing_is_left()
+            if self._commit() and not self.ended:
+                self._receive(self._around.inbox.take(self._patience()))
+                self._fire_timers()
+        return self.claim.state
+
+    # --- what arrives
+
+    def _receive(self, messages: Iterable[Message]) -> None:
+        for message in messages:
+            match message:
+                case CancelSeen():
+                    self.claim = replace(self.claim, state=ExecutionState.CANCELLING)
+                    self._begin_cancel()
+                case StopAsked():
+                    self._begin_stop(message.grace)
+                case OwnershipLost():
+                    raise message.error
+                case _:
+                    self._take_report(message)
+
+    def _take_report(self, report: Report) -> None:
+        task = self._in_flight.get(report.ref)
+        if task is None:
+            return
+        if isinstance(report, Started):
+            self._note_start(task, report)
+            return
+        del self._in_flight[report.ref]
+        if task.began is not None:
+            self._backlog.observe(self._around.clock.monotonic() - task.began)
+        if isinstance(report, Succeeded):
+            self._succeed(task, report)
+        else:
+            self._edit(report.edits if isinstance(report, Failed) else ())
+            self._fail(task, report)
+        self._free_node(task)
+
+    def _note_start(self, task: TaskProgress, report: Started) -> None:
+        task.state, task.where = TaskState.STARTED, report.where
+        task.started_at, task.began = self._around.clock.now(), self._around.clock.monotonic()
+        self._touch(task)
+        self._tell(task, "started")
+        if task.row.timeout is not None:
+            heapq.heappush(self._deadlines, (task.began + task.row.timeout, report.ref))
+
+    def _succeed(self, task: TaskProgress, report: Succeeded) -> None:
+        now = self._around.clock.now()
+        task.state, task.result, task.reason = TaskState.SUCCESS, report.result, None
+        task.started_at, task.ended_at = task.started_at or now, now
+        self._touch(task)
+        self._edit(report.edits)
+        self._set_node(task, task.node_state_after)
+        self._tell(task, "succeeded")
+        self._follow(task)
+
+    def _fail(self, task: TaskProgress, report: Failed | Lost) -> None:
+        self._touch(task)
+        if task.ending in ("cancel", "stop"):
+            task.interrupt(f"interrupted by {task.ending}", begun=True)
+            return
+        wait = task.fail_attempt(report, self._around.clock.now())
+        traceback = report.traceback if isinstance(report, Failed) else ""
+        self._draft.attempts.append(AttemptRow(
+            task.row.id, task.attempts, "lost" if isinstance(report, Lost) else "failed",
+            failure_text(report, task), traceback, task.where))
+        self._around.log("ERROR" if wait is None else "WARNING", f"{task.row.name} failed: {task.reason}",
+                         task.row.id, task.attempts, traceback or None)
+        if wait is None:
+            self._give_up(task, traceback)
+        else:
+            self._retry_later(task, wait, traceback)
+
+    def _give_up(self, task: TaskProgress, traceback: str) -> None:
+        self._tell(task, "failed", traceback)
+        self._set_node(task, NodeState.ERROR)
+        if is_done(task):
+            self._follow(task)
+            return
+        if self._error is None:
+            self._error = f"{task.row.name}: {task.reason}"
+        if self._mode == "running":
+            self._begin_failing()
+
+    def _retry_later(self, task: TaskProgress, wait: float, traceback: str) -> None:
+        self._tell(task, "retrying", traceback)
+        if self._mode != "running":
+            task.interrupt(task.reason or "", begun=False)
+            return
+        now = self._around.clock
+        task.due_at = now.now() + timedelta(seconds=wait)
+        heapq.heappush(self._retries, (now.monotonic() + wait, task.row.position, task))
+
+    # --- what follows
+
+    def _follow(self, task: TaskProgress) -> None:
+        """Enqueue what a finished task freed; stubs among them are done at once."""
+        freed = deque(self._progress.finish(task))
+        while freed:
+            each = freed.popleft()
+            if each.row.stub is None:
+                self._enqueue(each)
+            else:
+                freed.extend(self._settle(each))
+
+    def _settle(self, stub: TaskProgress) -> list[TaskProgress]:
+        now = self._around.clock.now()
+        stub.state, stub.started_at, stub.ended_at = TaskState.SUCCESS, now, now
+        self._touch(stub)
+        self._set_node(stub, stub.node_state_after)
+        return self._progress.finish(stub)
+
+    def _enqueue(self, task: TaskProgress) -> None:
+        if task.row.stub is not None:
+            for each in self._settle(task):
+                self._enqueue(each)
+        elif task.state == TaskState.RETRYING and task.due_at is not None:
+            left = (task.due_at - self._around.clock.now()).total_seconds()
+            due = self._around.clock.monotonic() + min(max(left, 0.0), task.row.retry_interval)
+            heapq.heappush(self._retries, (due, task.row.position, task))
+        else:
+            self._ready.append(task)
+
+    def _dispatch(self) -> None:
+        if self._mode != "running":
+            return
+        now = self._around.clock.now()
+        slots = self._around.executor.slots
+        room = None if slots is None else slots + self._backlog.size(slots) - len(self._in_flight)
+        while self._ready and (room is None or room > 0):
+            task = self._ready.popleft()
+            if not self._take_node(task):
+                continue
+            task.begin_attempt(now)
+            self._in_flight[task.ref] = task
+            self._draft.sends.append((task, self._draft.nodes.get(task.row.node_id)))
+            self._touch(task)
+            self._set_node(task, task.node_state_during)
+            self._tell(task, "sent")
+            room = None if room is None else room - 1
+
+    def _take_node(self, task: TaskProgress) -> bool:
+        node = task.lifecycle_node
+        if node is None:
+            return True
+        if node in self._busy_nodes:
+            self._parked.setdefault(node, deque()).append(task)
+            return False
+        self._busy_nodes.add(node)
+        return True
+
+    def _free_node(self, task: TaskProgress) -> None:
+        node = task.lifecycle_node
+        if node is None:
+            return
+        self._busy_nodes.discard(node)
+        if parked := self._parked.pop(node, None):
+            self._ready.extendleft(reversed(parked))
+
+    # --- ends
+
+    def _begin_failing(self) -> None:
+        self._mode = "failing"
+        self._withdraw()
+        self._end_retries()
+
+    def _begin_cancel(self) -> None:
+        if self._mode == "cancelling":
+            return
+        self._mode = "cancelling"
+        self._announce("cancelling")
+        self._withdraw()
+        self._end_retries()
+        self._terminate_all("cancel", self._around.grace)
+
+    def _begin_stop(self, grace: float) -> None:
+        if self._mode == "running":
+            self._mode = "stopping"
+            self._withdraw()
+            self._end_retries()
+        deadline = self._around.clock.monotonic() + grace
+        self._stop_at = deadline if self._stop_at is None else min(self._stop_at, deadline)
+
+    def _withdraw(self) -> None:
+        for ref in self._around.executor.withdraw([ref for ref, task in self._in_flight.items()
+                                                   if task.began is None]):
+            task = self._in_flight.pop(ref)
+            task.interrupt("withdrawn before it began", begun=False)
+            self._touch(task)
+            self._free_node(task)
+
+    def _end_retries(self) -> None:
+        for _, _, task in self._retries:
+            task.interrupt(task.reason or "", begun=False)
+            self._touch(task)
+        self._retries.clear()
+
+    def _terminate_all(self, why: str, grace: float) -> None:
+        for ref, task in self._in_flight.items():
+            task.ending = why
+            self._around.executor.terminate(ref, grace)
+
+    def _abandon(self) -> None:
+        executor = self._around.executor
+        withdrawn = executor.withdraw(list(self._in_flight))
+        for ref in self._in_flight.keys() - withdrawn:
+            executor.terminate(ref, min(self._around.grace, 1.0))
+
+    def _end_if_nothing_is_left(self) -> None:
+        if self._in_flight or (self._mode == "running" and (self._ready or self._retries)):
+            return
+        self.ended = True
+        if self._mode == "stopping" and self._progress.undone and self._error is None:
+            self._draft.execution = {"owner": None}
+            return
+        state, error = self._outcome()
+        self._draft.execution = {"state": state, "error": error, "owner": None,
+                                 "ended_at": self._around.clock.now()}
+        self._announce(_KINDS[state], error)
+
+    def _outcome(self) -> tuple[str, str | None]:
+        if not self._progress.undone:
+            return ExecutionState.SUCCEEDED, None
+        if self._mode == "cancelling" and self._error is None:
+            return ExecutionState.CANCELLED, None
+        error = self._error or self._progress.first_failure
+        return ExecutionState.FAILED, error or "tasks were left that nothing can free"
+
+    # --- time
+
+    def _patience(self) -> float | None:
+        now = self._around.clock.monotonic()
+        moments = [self._stop_at] if self._stop_at is not None else []
+        if self._retries:
+            moments.append(self._retries[0][0])
+        if self._deadlines:
+            moments.append(self._deadlines[0][0])
+        if self._ready and not self._in_flight:
+            moments.append(now + SLOTS_PAUSE)
+        return max(0.0, min(moments) - now) if moments else None
+
+    def _fire_timers(self) -> None:
+        now = self._around.clock.monotonic()
+        while self._retries and self._retries[0][0] <= now:
+            self._ready.append(heapq.heappop(self._retries)[2])
+        while self._deadlines and self._deadlines[0][0] <= now:
+            self._time_out(heapq.heappop(self._deadlines)[1])
+        if self._stop_at is not None and self._stop_at <= now:
+            self._stop_at = None
+            self._terminate_all("stop", min(self._around.grace, 1.0))
+
+    def _time_out(self, ref: CallRef) -> None:
+        task = self._in_flight.get(ref)
+        if task is not None and task.ending is None:
+            task.ending = "timeout"
+            self._around.executor.terminate(ref, self._around.grace)
+
+    # --- the commit and what follows it
+
+    def _commit(self) -> bool:
+        """Write the draft, then act on it; False if the plan changed and must be made anew."""
+        if not self._draft.writes_something:
+            self._after_commit()
+            return True
+        try:
+            self.claim = record(self._around.ledger, self._around.clock, self.claim, self._draft.batch())
+        except ClaimChangedError as changed:
+            self._start_over_as_cancelling(changed.claim)
+            return False
+        self._draft.stored()
+        self._after_commit()
+        if self.claim.state == ExecutionState.CANCELLING and self._mode != "cancelling" and not self.ended:
+            self._begin_cancel()
+            return False
+        return True
+
+    def _start_over_as_cancelling(self, claim: Claim) -> None:
+        """A cancel came first: what was to leave stays, what has ended is still recorded."""
+        self.claim = claim
+        self.ended = False
+        for task in self._draft.take_back_sends():
+            self._in_flight.pop(task.ref, None)
+            task.undo_attempt()
+            self._free_node(task)
+        self._begin_cancel()
+
+    def _after_commit(self) -> None:
+        draft, self._draft = self._draft, Draft()
+        for event in draft.events:
+            self._around.emitter.emit(event)
+        for task, _ in draft.sends:
+            self._send(task)
+
+    def _send(self, task: TaskProgress) -> None:
+        try:
+            self._around.executor.submit(self._around.calls.make(task))
+        except Exception as error:  # noqa: BLE001 - whatever an extension raises fails this task, not the runner
+            name = "" if isinstance(error, AriaError) else f"{type(error).__name__}: "
+            self._around.inbox(Failed(task.ref, f"{name}{error}"))
+
+    # --- small things
+
+    def _touch(self, task: TaskProgress) -> None:
+        self._draft.touched[task.row.id] = task
+
+    def _edit(self, edits: Iterable[Edit]) -> None:
+        if self._around.executor.runs_operations:
+            self._draft.edits.extend(edits)
+
+    def _set_node(self, task: TaskProgress, state: str | None) -> None:
+        node = task.lifecycle_node
+        if node is not None and state is not None and self._around.executor.runs_operations:
+            self._draft.nodes[node] = state
+
+    def _tell(self, task: TaskProgress, kind: TaskEventKind, traceback: str | None = None) -> None:
+        if self._around.emitter.somebody_listens:
+            failed = kind in ("failed", "retrying")
+            self._draft.events.append(TaskEvent(
+                kind, self.claim.execution, task.row.id, task.row.name, task.attempts,
+                self._around.clock.now(), task.reason if failed else None, traceback or None))
+
+    def _announce(self, kind: WorkflowEventKind, error: str | None = None) -> None:
+        self._draft.events.append(WorkflowEvent(
+            kind, self.claim.execution, self._around.workflow, self._around.service,
+            self._around.clock.now(), error))

@@ -1,0 +1,73 @@
+"""Where everything that wakes the engine arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import Any, Protocol, TypeAlias
+
+from aria_core.exceptions import AriaError
+from aria_core.worker.calls import CallRef, Failed, Lost, Report, Started, Succeeded
+
+__all__ = ["CancelSeen", "EngineInbox", "Failed", "Lost", "Message", "OwnershipLost", "Started", "StopAsked",
+           "Succeeded"]
+
+
+@dataclass(frozen=True, slots=True)
+class CancelSeen:
+    """The row says ``cancelling``."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnershipLost:
+    """The execution is not ours any more, or we cannot tell."""
+
+    error: AriaError
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """This runner is to stop: dispatch nothing, give what runs `grace` seconds."""
+
+    grace: float
+
+
+Message: TypeAlias = Report | CancelSeen | OwnershipLost | StopAsked
+
+
+class Answers(Protocol):
+    """Answers what running calls ask."""
+
+    def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
+        """See `Inbox.answer`."""
+
+
+class EngineInbox:
+    """The `Inbox` of one engine: a queue for reports, and the source of answers."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._messages: SimpleQueue[Message] = SimpleQueue()
+        self._answers = answers
+
+    def __call__(self, report: Report) -> None:
+        """Take a report."""
+        self._messages.put(report)
+
+    def post(self, message: Message) -> None:
+        """Take any message."""
+        self._messages.put(message)
+
+    def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
+        """See `Inbox.answer`."""
+        return self._answers.answer(ref, request)
+
+    def take(self, timeout: float | None) -> list[Message]:
+        """All that has arrived; waits up to `timeout` seconds (None: without end) for the first."""
+        messages: list[Message] = []
+        try:
+            messages.append(self._messages.get(timeout is None or timeout > 0, timeout))
+            while True:
+                messages.append(self._messages.get_nowait())
+        except Empty:
+            return messages

@@ -1,0 +1,122 @@
+"""Carries log lines of one execution into the storage, off the engine's path."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aria_core.clock import Clock
+from aria_core.exceptions import StorageError
+from aria_core.storage.model import Ledger, LogRow
+from aria_core.worker.calls import CallRef
+
+WRITES_EVERY = 0.25
+"""Seconds a line waits at most before it is committed."""
+MAX_WAITING = 100_000
+MAX_BATCH = 5_000
+MAX_MESSAGE = 64 * 1024
+
+_log = logging.getLogger("aria.logs")
+
+
+class LogWriter:
+    """Takes lines from any thread, commits them in order and in their own transactions.
+
+    A storage that is away is waited for; when too many lines wait, the oldest are dropped and counted.
+    """
+
+    def __init__(self, ledger: Ledger, execution: int, clock: Clock) -> None:
+        self._ledger = ledger
+        self._execution = execution
+        self._clock = clock
+        self._waiting: deque[LogRow] = deque()
+        self._unsaved: list[LogRow] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._dropped = 0
+        self._thread: threading.Thread | None = None
+
+    def write(self, level: str, message: str, task: int | None = None, attempt: int | None = None,
+              traceback: str | None = None) -> None:
+        """See `WriteLog`."""
+        self._put(LogRow(self._execution, level, _storable(message), self._clock.now(), task, attempt,
+                         traceback and _storable(traceback)))
+
+    def take(self, ref: CallRef, message: Mapping[str, Any]) -> None:
+        """A line that a running call told; see `aria_core.worker.channel`."""
+        created = message.get("created_at")
+        moment = self._clock.now() if created is None else datetime.fromtimestamp(float(created), UTC)
+        traceback = message.get("traceback")
+        self._put(LogRow(self._execution, str(message.get("level", "INFO"))[:16],
+                         _storable(str(message.get("message", ""))), moment, ref.task, ref.attempt,
+                         traceback and _storable(str(traceback))))
+
+    def _put(self, row: LogRow) -> None:
+        with self._changed:
+            if len(self._waiting) >= MAX_WAITING:
+                self._waiting.popleft()
+                self._dropped += 1
+            self._waiting.append(row)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="aria-logs", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Commit what waits and end; what cannot be committed any more is reported and lost."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+        lost = self._dropped + len(self._waiting) + len(self._unsaved)
+        if lost:
+            _log.warning("%d log lines of execution %d could not be stored", lost, self._execution)
+
+    def _run(self) -> None:
+        while self._wait_for_lines():
+            self._store()
+        while self._store():
+            pass
+
+    def _wait_for_lines(self) -> bool:
+        with self._changed:
+            return not self._changed.wait_for(lambda: self._closed, WRITES_EVERY)
+
+    def _store(self) -> bool:
+        """Commit one batch; False if there was none or the storage is away."""
+        if not self._unsaved:
+            with self._changed:
+                most = min(MAX_BATCH, len(self._waiting))
+                self._unsaved = [self._waiting.popleft() for _ in range(most)]
+        if not self._unsaved:
+            return False
+        try:
+            self._ledger.add_logs(self._unsaved)
+        except StorageError as error:
+            _log.debug("log lines wait: %s", error)
+            return False
+        self._unsaved = []
+        return True
+
+
+def _storable(text: str) -> str:
+    """Text that every database takes: no NUL, no lone surrogates, at most 64 KiB characters."""
+    clean = text[:MAX_MESSAGE].replace("\0", "\N{SYMBOL FOR NULL}")
+    return clean.encode("utf-8", "replace").decode()
+
+
+class ExecutionLogHandler(logging.Handler):
+    """Sends what a workflow function logs on ``ctx.logger`` to a `LogWriter`."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one record."""
+        traceback = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+        self._writer.write(record.levelname, record.getMessage(), traceback=traceback)

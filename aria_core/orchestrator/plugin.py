@@ -1,0 +1,160 @@
+"""Plugin management."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from aria_core.exceptions import NotFoundError
+from aria_core.extensions import Extensions
+from aria_core.extensions.kinds import INSTALLERS
+from aria_core.installer import Installer, PluginInfo
+from aria_core.modeling.models import Plugin
+from aria_core.orchestrator.exceptions import InvalidPluginError, PluginAlreadyExistsError
+from aria_core.storage.model import ModelStorage
+from aria_core.worker.calls import Environment
+
+
+class PluginManager:
+    """Installs plugins (archives that hold operations) and says how to reach their code.
+
+    `plugins_dir` is the root directory in which to install plugins; it is made when it is needed.
+    """
+
+    def __init__(self, model: ModelStorage, plugins_dir: str | Path) -> None:
+        self._model = model
+        self._directory = Path(plugins_dir)
+        self._installers: Sequence[Installer] | None = None
+
+    def use_installers(self, installers: Sequence[Installer]) -> None:
+        """Take these installers, in this order, instead of those that are found by entry points."""
+        self._installers = tuple(installers)
+
+    def get_plugin_dir(self, plugin: Plugin) -> str:
+        """Where a plugin is installed: ``<plugins_dir>/<package name>-<package version>``."""
+        return str(self._directory / f"{plugin.package_name}-{plugin.package_version}")
+
+    def install(self, source: str | Path) -> Plugin:
+        """Install a wagon plugin; its row.
+
+        Raises ``InvalidPluginError`` for an archive that is no plugin and ``PluginAlreadyExistsError``
+        if this version is installed. Whatever goes wrong, neither files nor a row are left.
+        """
+        path = Path(source)
+        installer, info = _inspect(path, self._installers)
+        plugin = _row(info, installer, path)
+        target = Path(self.get_plugin_dir(plugin))
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(self._directory):
+            self._refuse_installed(plugin)
+            fresh = Path(tempfile.mkdtemp(prefix=".installing-", dir=self._directory))
+            try:
+                plugin.environment = _relative(installer.install(path, fresh), fresh)
+                return self._publish(plugin, fresh, target)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+
+    def _publish(self, plugin: Plugin, fresh: Path, target: Path) -> Plugin:
+        """Move the files into place, then store the row that makes them a plugin."""
+        if target.exists():  # left by an install that died between these two steps: it has no row
+            shutil.rmtree(target)
+        fresh.rename(target)
+        try:
+            return self._model.plugin.put(plugin)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+
+    def _refuse_installed(self, plugin: Plugin) -> None:
+        same = {"package_name": plugin.package_name, "package_version": plugin.package_version}
+        if len(self._model.plugin.list(filters=same)):
+            raise _installed_already(plugin)
+
+    def load_plugin(self, plugin: Plugin, env: MutableMapping[str, str] | None = None) -> None:
+        """Load the plugin into an environment.
+
+        Loading the plugin means the plugin's code and binaries paths will be appended to the
+        environment's PATH and PYTHONPATH, thereby allowing usage of the plugin. With `env` None
+        that is ``os.environ``; an empty one is used as it is.
+        """
+        target = os.environ if env is None else env
+        environment = self.environment(plugin)
+        for name, paths in (("PATH", environment.path), ("PYTHONPATH", environment.pythonpath)):
+            present = target.get(name, "")
+            target[name] = os.pathsep.join([*([present] if present else []), *paths])
+
+    def environment(self, plugin: Plugin) -> Environment:
+        """How the plugin's code is reached; ``NotFoundError`` if its files are gone."""
+        root = Path(self.get_plugin_dir(plugin))
+        if not root.is_dir():
+            raise NotFoundError(f"the files of plugin {plugin.name} {plugin.package_version} are gone from "
+                                f"{root}; install it again")
+        stored: dict[str, Any] = plugin.environment or {}
+        python = stored.get("python")
+        return Environment(
+            plugin=plugin.name, python=None if python is None else str(root / python),
+            path=tuple(str(root / each) for each in stored.get("path", ())),
+            pythonpath=tuple(str(root / each) for each in stored.get("pythonpath", ())))
+
+    def workdir(self, service: int, plugin: Plugin) -> Path:
+        """Where operations of the plugin may keep files of a service; made by the first that asks."""
+        return self._directory / "work" / str(service) / plugin.name
+
+    @staticmethod
+    def validate_plugin(source: str | Path) -> None:
+        """Validate a plugin archive; ``InvalidPluginError`` says what is wrong with it.
+
+        A valid plugin is a wagon in the zip format (suffix may also be .wgn), or whatever an installed
+        installer recognises.
+        """
+        _inspect(Path(source), None)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """One install at a time, also among processes."""
+    with (directory / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _inspect(path: Path, installers: Iterable[Installer] | None) -> tuple[Installer, PluginInfo]:
+    if not path.is_file():
+        raise InvalidPluginError(f"there is no plugin archive {path}")
+    asked = installers if installers is not None else Extensions().recognisers(INSTALLERS)
+    installer = next((each for each in asked if each.recognises(path)), None)
+    if installer is None:
+        raise InvalidPluginError(
+            f"{path} is no plugin archive; a plugin is a wagon (.wgn, in the zip or tar.gz format)")
+    return installer, installer.inspect(path)
+
+
+def _row(info: PluginInfo, installer: Installer, path: Path) -> Plugin:
+    values = {**asdict(info), "supported_py_versions": list(info.supported_py_versions),
+              "wheels": list(info.wheels)}
+    with path.open("rb") as archive:
+        digest = hashlib.file_digest(archive, "sha256").hexdigest()
+    return Plugin(**values, sha256=digest, installer=type(installer).__name__)
+
+
+def _relative(environment: Environment, root: Path) -> dict[str, Any]:
+    """The environment with paths relative to the plugin's directory, which is renamed afterwards."""
+    def inside(path: str) -> str:
+        return os.path.relpath(path, root)
+
+    return {"python": environment.python and inside(environment.python),
+            "path": [inside(path) for path in environment.path],
+            "pythonpath": [inside(path) for path in environment.pythonpath]}
+
+
+def _installed_already(plugin: Plugin) -> PluginAlreadyExistsError:
+    return PluginAlreadyExistsError(
+        f"plugin {plugin.package_name}, version {plugin.package_version}, is installed already")

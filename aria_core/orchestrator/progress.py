@@ -1,0 +1,186 @@
+"""How far every task of an execution is: the graph in integers, the records, the retry decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from aria_core.modeling.states import TaskState, lifecycle_states
+from aria_core.storage.model import TaskRow, Transition
+from aria_core.worker.calls import CallRef, Failed, Lost
+
+MAX_LOST_ATTEMPTS = 3
+
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    TaskState.SENT: ("state", "attempts", "sent_at", "started_at", "due_at"),
+    TaskState.STARTED: ("state", "started_at"),
+    TaskState.SUCCESS: ("state", "started_at", "ended_at", "result", "reason"),
+    TaskState.FAILED: ("state", "failures", "lost", "started_at", "ended_at", "reason"),
+    TaskState.RETRYING: ("state", "failures", "lost", "started_at", "due_at", "reason"),
+    TaskState.PENDING: ("state", "failures", "lost", "interruptions", "sent_at", "started_at", "due_at",
+                        "reason"),
+}
+"""What is written when a task comes to a state."""
+
+
+@dataclass(slots=True)
+class TaskProgress:
+    """One task as the engine sees it now, beside what is stored of it."""
+
+    row: TaskRow
+    execution: int
+    state: str = ""
+    attempts: int = 0
+    failures: int = 0
+    lost: int = 0
+    interruptions: int = 0
+    sent_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    due_at: datetime | None = None
+    reason: str | None = None
+    result: Any = None
+    began: float | None = None
+    """Clock reading when the current attempt began."""
+    where: str = ""
+    ending: str | None = None
+    """Why we terminated the current attempt: ``timeout``, ``cancel`` or ``stop``."""
+    stored_state: str = field(default="", repr=False)
+    stored_attempts: int = field(default=0, repr=False)
+
+    def __post_init__(self) -> None:
+        row = self.row
+        self.state = self.stored_state = row.state
+        self.attempts = self.stored_attempts = row.attempts
+        self.failures, self.lost, self.interruptions = row.failures, row.lost, row.interruptions
+        self.due_at, self.reason = row.due_at, row.reason
+
+    @property
+    def ref(self) -> CallRef:
+        """The current attempt."""
+        return CallRef(self.execution, self.row.id, self.attempts)
+
+    @property
+    def lifecycle_node(self) -> int | None:
+        """The node whose state this task changes."""
+        return self.row.node_id if self._lifecycle else None
+
+    @property
+    def _lifecycle(self) -> tuple[str, str] | None:
+        return lifecycle_states(self.row.interface_name, self.row.operation_name)
+
+    @property
+    def node_state_during(self) -> str | None:
+        """The state of its node while it runs."""
+        return self._lifecycle[0] if self._lifecycle else None
+
+    @property
+    def node_state_after(self) -> str | None:
+        """The state of its node after success."""
+        return self._lifecycle[1] if self._lifecycle else None
+
+    def begin_attempt(self, now: datetime) -> None:
+        """Become ``sent`` with the next attempt number."""
+        self.state = TaskState.SENT
+        self.attempts += 1
+        self.sent_at, self.started_at, self.due_at = now, None, None
+        self.began, self.where, self.ending = None, "", None
+
+    def undo_attempt(self) -> None:
+        """Take back a `begin_attempt` that was never committed."""
+        self.state, self.attempts = self.stored_state, self.stored_attempts
+
+    def interrupt(self, reason: str, *, begun: bool) -> None:
+        """Become ``pending`` again: cut off by cancel or stop, or withdrawn before it began."""
+        self.state, self.reason = TaskState.PENDING, reason
+        self.interruptions += begun
+        self.sent_at = self.started_at = self.due_at = None
+
+    def fail_attempt(self, report: Failed | Lost, now: datetime) -> float | None:
+        """Count a failed or lost attempt; seconds until the next one, or None if it was the last."""
+        self.reason = failure_text(report, self)
+        self.ended_at = now
+        counted_lost = isinstance(report, Lost) and self.ending != "timeout"
+        self.lost += counted_lost
+        self.failures += not counted_lost
+        if self._was_last(report):
+            self.state = TaskState.FAILED
+            return None
+        self.state = TaskState.RETRYING
+        after = report.after if isinstance(report, Failed) else None
+        return self.row.retry_interval if after is None else after
+
+    def _was_last(self, report: Failed | Lost) -> bool:
+        if self.row.ignore_failure or (isinstance(report, Failed) and report.retry is False):
+            return True
+        if self.lost >= MAX_LOST_ATTEMPTS:
+            return True
+        return self.row.max_attempts != -1 and self.failures >= self.row.max_attempts
+
+    def transition(self) -> Transition:
+        """What must be written so that the stored task is as this one."""
+        changes = {name: getattr(self, name) for name in _COLUMNS[self.state]}
+        return Transition(self.row.id, self.stored_state, self.stored_attempts, changes)
+
+    def stored(self) -> None:
+        """The transition was committed."""
+        self.stored_state, self.stored_attempts = self.state, self.attempts
+
+
+def failure_text(report: Failed | Lost, task: TaskProgress) -> str:
+    """Why an attempt did not succeed, for people."""
+    if isinstance(report, Failed):
+        return report.error
+    if task.ending == "timeout":
+        return f"timed out after {task.row.timeout:g} s"
+    detail = f" ({report.detail})" if report.detail else ""
+    return f"the attempt was lost: its process {report.reason}{detail}"
+
+
+class Progress:
+    """All tasks of an execution and which of them may run."""
+
+    def __init__(self, execution: int, rows: Sequence[TaskRow]) -> None:
+        self.tasks = [TaskProgress(row, execution) for row in rows]
+        self.by_id = {task.row.id: task for task in self.tasks}
+        self._waiting_for = [len(row.waits_for) for row in rows]
+        self._dependents: list[list[int]] = [[] for _ in rows]
+        for row in rows:
+            for position in row.waits_for:
+                self._dependents[position].append(row.position)
+        self.undone = len(rows)
+        for task in self.tasks:
+            if is_done(task):
+                self._count_done(task)
+
+    def startable(self) -> Iterable[TaskProgress]:
+        """The unfinished tasks that wait for nobody, in order of position."""
+        return [task for task in self.tasks
+                if not self._waiting_for[task.row.position]
+                and task.state in (TaskState.PENDING, TaskState.RETRYING)]
+
+    def finish(self, task: TaskProgress) -> list[TaskProgress]:
+        """Note that a task is done; the tasks that may run because of it."""
+        return [each for each in self._count_done(task) if each.state == TaskState.PENDING]
+
+    def _count_done(self, task: TaskProgress) -> list[TaskProgress]:
+        self.undone -= 1
+        freed = []
+        for position in self._dependents[task.row.position]:
+            self._waiting_for[position] -= 1
+            if not self._waiting_for[position]:
+                freed.append(self.tasks[position])
+        return freed
+
+    @property
+    def first_failure(self) -> str | None:
+        """The reason of the first task that failed for good."""
+        failed = (task for task in self.tasks if task.state == TaskState.FAILED and not is_done(task))
+        return next((f"{task.row.name}: {task.reason}" for task in failed), None)
+
+
+def is_done(task: TaskProgress) -> bool:
+    """Whether its dependents may run."""
+    return task.state == TaskState.SUCCESS or (task.state == TaskState.FAILED and task.row.ignore_failure)

@@ -1,0 +1,155 @@
+"""One runner's turn at one execution: everything around the engine, made and taken down again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from aria_core.clock import Clock
+from aria_core.exceptions import AriaError
+from aria_core.modeling.models import Execution, Service
+from aria_core.modeling.states import ExecutionState
+from aria_core.orchestrator.call_maker import CallMaker
+from aria_core.orchestrator.context.source import ContextSource
+from aria_core.orchestrator.engine import Engine
+from aria_core.orchestrator.events import Emitter, Listener, WorkflowEvent, WorkflowEventKind
+from aria_core.orchestrator.executor import Executor
+from aria_core.orchestrator.inbox import CancelSeen, EngineInbox, OwnershipLost, StopAsked
+from aria_core.orchestrator.log_writer import LogWriter
+from aria_core.orchestrator.ownership import Lease
+from aria_core.orchestrator.plugin import PluginManager
+from aria_core.orchestrator.preparation import make_plan, prepare, template_code
+from aria_core.orchestrator.progress import Progress
+from aria_core.orchestrator.surroundings import Surroundings
+from aria_core.storage.model import Batch, Claim, ClaimChangedError, ModelStorage, NewExecution, TaskRow
+from aria_core.storage.resource import ResourceStorage
+from aria_core.worker.calls import CallRef, Edit
+from aria_core.worker.channel import ChannelError
+
+_log = logging.getLogger("aria.runner")
+
+WorkflowFunctions = Mapping[str, Callable[..., Any]]
+
+
+class Run:
+    """Holds a claim, keeps it alive, makes the task graph if there is none, and runs the engine."""
+
+    def __init__(self, model: ModelStorage, resource: ResourceStorage, plugins: PluginManager | None, *,
+                 executor: Executor, clock: Clock, claim: Claim, listeners: tuple[Listener, ...]) -> None:
+        self._model = model
+        self._resource = resource
+        self._plugins = plugins
+        self._executor = executor
+        self._clock = clock
+        self._claim = claim
+        self._engine: Engine | None = None
+        self._execution: Execution = model.execution.get(claim.execution)
+        self._emitter = Emitter(listeners)
+        self._writer = LogWriter(model.ledger, claim.execution, clock)
+        service = self._execution.service_id or 0
+        self._inbox = EngineInbox(
+            ContextSource(model, resource, service, take_log=self._writer.take, flush=self._flush))
+
+    def see_cancel(self) -> None:
+        """Wake the engine: the row says ``cancelling``."""
+        self._inbox.post(CancelSeen())
+
+    def stop(self, grace: float) -> None:
+        """Have the engine stop within `grace` seconds."""
+        self._inbox.post(StopAsked(grace))
+
+    def execute(self, workflows: WorkflowFunctions, retry_failed: bool) -> str:
+        """Run to the end; the execution's state then. See `WorkflowRunner.execute`."""
+        with ExitStack() as stack:
+            stack.callback(self._emitter.close)
+            stack.callback(self._writer.close)
+            lease = Lease(self._model.ledger, self._claim, self._clock, self._ownership_changed)
+            stack.callback(lease.stop)
+            lease.start()
+            stack.push(self._let_go)
+            service = self._model.service.get(self._execution.service_id or 0)
+            code = stack.enter_context(template_code(self._resource, service))
+            rows = self._graph(service, code, workflows, retry_failed)
+            return self._claim.state if rows is None else self._run_engine(service, code, rows)
+
+    def _let_go(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """Something broke: the execution is nobody's from now on, so that it can be resumed at once."""
+        if error is None:
+            return
+        claim = self._claim if self._engine is None else self._engine.claim
+        try:
+            self._model.ledger.record_batch(claim, Batch(execution={"owner": None}))
+        except (AriaError, ClaimChangedError) as problem:
+            _log.debug("execution %d was not released: %s", claim.execution, problem)
+
+    def _ownership_changed(self, what: str | AriaError) -> None:
+        self._inbox.post(OwnershipLost(what) if isinstance(what, AriaError) else CancelSeen())
+
+    # --- the graph
+
+    def _graph(self, service: Service, code: str | None, workflows: WorkflowFunctions,
+               retry_failed: bool) -> list[TaskRow] | None:
+        """The stored graph, or a new one; None if the execution was cancelled before it had one."""
+        rows = self._model.ledger.load_graph(self._claim.execution)
+        if rows:
+            self._say("resumed", retry_failed=retry_failed)
+            return rows
+        if self._claim.state == ExecutionState.CANCELLING:
+            return []
+        try:
+            self._store_graph(service, code, workflows)
+        except ClaimChangedError as changed:
+            self._claim = changed.claim
+            return None
+        self._say("started")
+        return self._model.ledger.load_graph(self._claim.execution)
+
+    def _store_graph(self, service: Service, code: str | None, workflows: WorkflowFunctions) -> None:
+        try:
+            workflow = prepare(self._model, service, self._execution.workflow_name, self._execution.inputs,
+                               code=code, contributed=workflows)
+            plan = make_plan(self._model, self._resource, workflow, execution=self._claim.execution,
+                             new=self._as_new(), writer=self._writer)
+        except BaseException as error:
+            self._fail_before_start(error)
+            raise
+        edits = plan.edits if self._executor.runs_operations else []
+        self._claim = self._model.ledger.create_graph(self._claim, plan.tasks, edits, self._clock.now())
+
+    def _fail_before_start(self, error: BaseException) -> None:
+        cause = str(error) if isinstance(error, AriaError) else f"{type(error).__name__}: {error}"
+        self._writer.write("ERROR", f"the workflow {self._execution.workflow_name!r} failed: {cause}")
+        ledger = self._model.ledger
+        pulse = ledger.pulse(self._claim.execution)
+        if pulse.epoch == self._claim.epoch and ledger.abandon(pulse, ExecutionState.FAILED, cause):
+            self._say("failed", error=cause)
+
+    def _as_new(self) -> NewExecution:
+        row = self._execution
+        return NewExecution(
+            row.service_id or 0, row.workflow_name, row.inputs, {}, task_max_attempts=row.task_max_attempts,
+            task_retry_interval=row.task_retry_interval)
+
+    # --- the engine
+
+    def _run_engine(self, service: Service, code: str | None, rows: list[TaskRow]) -> str:
+        self._executor.open(self._inbox)
+        around = Surroundings(
+            self._model.ledger, self._executor, self._inbox,
+            CallMaker(self._model, self._plugins, service, self._execution.workflow_name, code),
+            self._emitter, self._clock, self._writer.write, self._execution.workflow_name, service.id)
+        self._engine = Engine(around, self._claim, Progress(self._claim.execution, rows))
+        return self._engine.run()
+
+    def _flush(self, ref: CallRef, edits: list[Edit]) -> None:
+        if not self._executor.runs_operations:
+            return
+        if not self._model.ledger.record_edits(self._claim, ref.task, ref.attempt, edits):
+            raise ChannelError(f"attempt {ref} is not the current one any more; nothing was stored")
+
+    def _say(self, kind: WorkflowEventKind, error: str | None = None, retry_failed: bool = False) -> None:
+        row = self._execution
+        self._emitter.emit(WorkflowEvent(kind, row.id, row.workflow_name, row.service_id or 0,
+                                         self._clock.now(), error, retry_failed))

@@ -1,0 +1,48 @@
+"""What an engine is handed: everything it needs, and nothing it could reach otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from aria_core.clock import Clock
+from aria_core.orchestrator.events import Emitter
+from aria_core.orchestrator.executor import Executor
+from aria_core.orchestrator.inbox import EngineInbox
+from aria_core.orchestrator.progress import TaskProgress
+from aria_core.storage.model import Ledger
+from aria_core.worker.calls import Call
+
+TERMINATE_GRACE = 5.0
+"""Seconds an operation has between SIGTERM and SIGKILL."""
+
+
+class Calls(Protocol):
+    """Turns tasks into calls."""
+
+    def make(self, task: TaskProgress) -> Call:
+        """The call for the current attempt; raises what makes it impossible."""
+
+
+class WriteLog(Protocol):
+    """Writes a line into the execution's log."""
+
+    def __call__(self, level: str, message: str, task: int | None = None, attempt: int | None = None,
+                 traceback: str | None = None) -> None:
+        """Take the line; never blocks, never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The parts around one engine."""
+
+    ledger: Ledger
+    executor: Executor
+    inbox: EngineInbox
+    calls: Calls
+    emitter: Emitter
+    clock: Clock
+    log: WriteLog
+    workflow: str
+    service: int
+    grace: float = TERMINATE_GRACE

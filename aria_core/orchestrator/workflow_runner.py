@@ -1,0 +1,258 @@
+"""Running workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from aria_core.clock import Clock, SystemClock
+from aria_core.exceptions import (
+    AlreadyExistsError,
+    ExecutionFailedError,
+    ExecutionOwnedError,
+    ResumeRefusedError,
+)
+from aria_core.extensions import Extensions
+from aria_core.extensions.kinds import EXECUTORS
+from aria_core.modeling.models import Execution, Service
+from aria_core.modeling.states import RUNNING_TASK_STATES, ExecutionState
+from aria_core.orchestrator.events import Listener
+from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
+from aria_core.orchestrator.executor import Executor
+from aria_core.orchestrator.ownership import describe_owner, is_gone, this_process, wait_until_gone
+from aria_core.orchestrator.plugin import PluginManager
+from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
+from aria_core.orchestrator.run import Run
+from aria_core.storage.model import Batch, Claim, Ledger, ModelStorage, NewExecution, Pulse, TaskRow
+from aria_core.storage.resource import ResourceStorage
+from aria_core.worker.calls import CallRef
+from aria_core.worker.processes import kill_marked
+
+DEFAULT_EXECUTOR = "process"
+
+
+class WorkflowRunner:
+    """Manages a single workflow execution on a given service.
+
+    Give `service_id` and `workflow_name` (and `inputs`) for a new execution, or `execution_id` alone
+    to resume or cancel one; other combinations raise ``InvalidWorkflowRunnerParams``. A new execution
+    is made at once, as ``pending``: from then on the service is claimed. ``ActiveExecutionsError``
+    says that somebody else has it.
+
+    `executor` runs the tasks; it is opened by this runner, and closed by it only if the runner made
+    it (None: the one named ``process``). `task_max_attempts` (-1: without end) and
+    `task_retry_interval` (seconds) hold for every task that says nothing else.
+    """
+
+    def __init__(self, model_storage: ModelStorage,  # noqa: PLR0917 - the seed's signature
+                 resource_storage: ResourceStorage, plugin_manager: PluginManager | None,
+                 execution_id: int | None = None, service_id: int | None = None,
+                 workflow_name: str | None = None, inputs: Mapping[str, Any] | None = None,
+                 executor: Executor | None = None, task_max_attempts: int = 30,
+                 task_retry_interval: float = 30) -> None:
+        _check_combination(execution_id, service_id, workflow_name, inputs)
+        _check_retries(task_max_attempts, task_retry_interval)
+        self._model = model_storage
+        self._resource = resource_storage
+        self._plugins = plugin_manager
+        self._given_executor = executor
+        self._clock: Clock = SystemClock()
+        self._listeners: list[Listener] = []
+        self._workflows: dict[str, Callable[..., Any]] = {}
+        self._run: Run | None = None
+        self._claim: Claim | None = None
+        if execution_id is not None:
+            self._execution_id = self._ledger.pulse(execution_id).execution
+            return
+        self._new = NewExecution(
+            service_id or 0, workflow_name or "", dict(inputs or {}), this_process(),
+            executor=_executor_name(executor), dry=executor is not None and not executor.runs_operations,
+            task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval)
+        self._execution_id = self._start_new()
+
+    # --- what the seed names
+
+    @property
+    def execution_id(self) -> int:
+        """The id of the execution."""
+        return self._execution_id
+
+    @property
+    def execution(self) -> Execution:
+        """The execution's row, as it is now."""
+        return self._model.execution.get(self._execution_id)
+
+    @property
+    def service(self) -> Service:
+        """The service it runs on."""
+        return self.execution.service
+
+    def execute(self, retry_failed: bool = False) -> str:
+        """Run the workflow to its end; the execution's state then.
+
+        A new execution is begun; one that was given by its id is resumed, from every state. One that
+        succeeded is left as it is. With `retry_failed`, tasks that failed are tried again. The state
+        is ``started`` if `stop` was called: resume it later.
+
+        Raises ``ExecutionFailedError`` (its message is the first cause), ``ExecutionOwnedError``
+        while a living runner has it, ``FencedError`` if one took it over, ``ResumeRefusedError`` if a
+        later execution of the service exists, and what a workflow function raises.
+        """
+        if self._claim is None and self._ledger.pulse(self._execution_id).state == ExecutionState.SUCCEEDED:
+            return ExecutionState.SUCCEEDED
+        claim = self._claim or self._take(retry_failed)
+        self._claim = None
+        state = self._execute(claim, retry_failed)
+        if state == ExecutionState.FAILED:
+            raise ExecutionFailedError(self.execution.error or "the workflow failed")
+        return state
+
+    def cancel(self) -> None:
+        """Cancel the execution, from any thread or process.
+
+        Returns at once; its runner ends what runs and then says ``cancelled``. Where no runner is
+        left, this one does. An execution that has ended stays as it is.
+        """
+        state = self._ledger.request_cancel(self._execution_id)
+        if state != ExecutionState.CANCELLING:
+            return
+        if self._run is not None:
+            self._run.see_cancel()
+            return
+        seen = self._ledger.pulse(self._execution_id)
+        if seen.state == ExecutionState.CANCELLING and self._owner_is_gone(seen):
+            self._finish_cancel(seen)
+
+    # --- beside them
+
+    def stop(self, grace: float = 30.0) -> None:
+        """Stop this runner, not the execution: dispatch nothing more, give what runs `grace` seconds.
+
+        `execute` then returns ``started``; the execution can be resumed. Call again with a smaller
+        grace to hurry.
+        """
+        if self._run is not None:
+            self._run.stop(grace)
+
+    def listen(self, listener: Listener) -> None:
+        """Have `listener` called with every event of this execution; see `orchestrator.events`."""
+        self._listeners.append(listener)
+
+    def offer(self, workflows: Mapping[str, Callable[..., Any]]) -> None:
+        """Add ``@workflow`` functions that services offer beside the built-in ones."""
+        self._workflows.update(workflows)
+
+    # --- claiming
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._model.ledger
+
+    def _start_new(self) -> int:
+        service = self._model.service.get(self._new.service_id)
+        with template_code(self._resource, service) as code:
+            prepared = prepare(self._model, service, self._new.workflow_name, self._new.inputs, code=code,
+                               contributed=self._workflows)
+        self._drop_orphaned_pending(service.id)
+        self._new = _with_inputs(self._new, prepared)
+        try:
+            self._claim = self._ledger.claim_new(self._new)
+        except AlreadyExistsError as error:
+            raise ActiveExecutionsError(f"cannot start {self._new.workflow_name!r}: {error}") from error
+        return self._claim.execution
+
+    def _drop_orphaned_pending(self, service: int) -> None:
+        """A claim whose owner died before it had a graph has done nothing: it is let go."""
+        active = self._ledger.active(service)
+        if active is not None and active.state == ExecutionState.PENDING and is_gone(active.owner):
+            self._ledger.abandon(active, ExecutionState.CANCELLED, "its runner vanished before it began")
+
+    def _take(self, retry_failed: bool) -> Claim:
+        seen = self._ledger.pulse(self._execution_id)
+        self._refuse_superseded(seen)
+        if not self._owner_is_gone(seen):
+            raise ExecutionOwnedError(
+                f"execution {seen.execution} is being run by {describe_owner(seen.owner)}")
+        return self._take_over(self._ledger.pulse(self._execution_id), retry_failed)
+
+    def _refuse_superseded(self, seen: Pulse) -> None:
+        latest = self._ledger.latest(seen.service)
+        if latest is not None and latest != seen.execution:
+            name = self._model.execution.get(latest).workflow_name
+            raise ResumeRefusedError(f"execution {seen.execution} cannot be resumed: the later execution "
+                                     f"{latest} ({name}) of its service exists")
+
+    def _owner_is_gone(self, seen: Pulse) -> bool:
+        gone = is_gone(seen.owner)
+        return wait_until_gone(self._ledger, seen, self._clock) is not None if gone is None else gone
+
+    def _take_over(self, seen: Pulse, retry_failed: bool) -> Claim:
+        unfinished = [_ref(seen.execution, row) for row in self._ledger.load_graph(seen.execution)
+                      if row.state in RUNNING_TASK_STATES]
+        try:
+            claim: Claim = self._ledger.claim_existing(seen, this_process(), retry_failed=retry_failed)
+        except AlreadyExistsError as error:
+            raise ActiveExecutionsError(f"cannot resume execution {seen.execution}: {error}") from error
+        for ref in unfinished:
+            kill_marked(str(ref), 0.0)
+        return claim
+
+    def _finish_cancel(self, seen: Pulse) -> None:
+        claim = self._take_over(seen, retry_failed=False)
+        self._ledger.record_batch(claim, Batch(execution={
+            "state": ExecutionState.CANCELLED, "ended_at": self._clock.now(), "owner": None}))
+
+    # --- running
+
+    def _execute(self, claim: Claim, retry_failed: bool) -> str:
+        with ExitStack() as stack:
+            executor = self._given_executor or self._make_executor(stack)
+            self._run = Run(self._model, self._resource, self._plugins, executor=executor,
+                            clock=self._clock, claim=claim, listeners=tuple(self._listeners))
+            try:
+                return self._run.execute(self._workflows, retry_failed)
+            finally:
+                self._run = None
+
+    def _make_executor(self, stack: ExitStack) -> Executor:
+        executor: Executor = Extensions().driver(EXECUTORS, DEFAULT_EXECUTOR)()
+        stack.callback(executor.close, 5.0)
+        return executor
+
+
+def _check_combination(execution_id: int | None, service_id: int | None, workflow_name: str | None,
+                       inputs: Mapping[str, Any] | None) -> None:
+    new = (service_id, workflow_name)
+    if execution_id is not None and (any(each is not None for each in new) or inputs):
+        raise InvalidWorkflowRunnerParams(
+            "give execution_id alone to resume an execution; its service, workflow and inputs are its own")
+    if execution_id is None and any(each is None for each in new):
+        raise InvalidWorkflowRunnerParams(
+            "give service_id and workflow_name to start an execution, or execution_id to resume one")
+
+
+def _check_retries(max_attempts: int, retry_interval: float) -> None:
+    if max_attempts != -1 and max_attempts < 1:
+        raise InvalidWorkflowRunnerParams(
+            f"task_max_attempts is {max_attempts}; it is at least 1, or -1 for no end")
+    if retry_interval < 0:
+        raise InvalidWorkflowRunnerParams(
+            f"task_retry_interval is {retry_interval}; it is at least 0 seconds")
+
+
+def _executor_name(executor: Executor | None) -> str:
+    if executor is None:
+        return DEFAULT_EXECUTOR
+    return type(executor).__name__.removesuffix("Executor").lower()
+
+
+def _with_inputs(new: NewExecution, prepared: PreparedWorkflow) -> NewExecution:
+    return NewExecution(
+        new.service_id, new.workflow_name, prepared.inputs, new.owner, executor=new.executor, dry=new.dry,
+        task_max_attempts=new.task_max_attempts, task_retry_interval=new.task_retry_interval)
+
+
+def _ref(execution: int, row: TaskRow) -> CallRef:
+    return CallRef(execution, row.id, row.attempts)
+
