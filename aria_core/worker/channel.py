@@ -156,6 +156,14 @@ def encode_reply(reply: Mapping[str, Any]) -> bytes:
         return encode_message({"id": reply.get("id"), "error": str(error), "kind": "ChannelError"})
 
 
+def hang_up(connection: socket.socket) -> None:
+    """Let both sides of a connection, and every thread that waits on it, see its end."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it has ended already
+
+
 class SocketChannel:
     """The client's side of a `ChannelServer`: connects when it is first used.
 
@@ -197,11 +205,19 @@ class SocketChannel:
     def close(self) -> None:
         """End the connection. Idempotent."""
         with self._writing:
-            for each in (self._reader, self._socket):
-                if each is not None:
-                    each.close()
-            self._reader = self._socket = None
             self._broken = self._broken or "the channel was closed"
+            if self._socket is not None:
+                hang_up(self._socket)  # wakes whoever waits for an answer
+                self._socket.close()
+            if self._reader is not None:
+                self._reader.close()
+            self._reader = self._socket = None
+
+    def __enter__(self) -> SocketChannel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _send(self, message: Mapping[str, Any]) -> None:
         line = encode_message(message)
@@ -222,8 +238,9 @@ class SocketChannel:
 
     def _reply(self, number: int) -> dict[str, Any]:
         # A reply with a lower number belongs to a question that an interrupt cut off.
-        while self._reader is not None:
-            reply = read_message(self._reader)
+        reader = self._reader
+        while reader is not None:
+            reply = read_message(reader)
             if reply is None:
                 break
             if reply.get("id") in (None, number):

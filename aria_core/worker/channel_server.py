@@ -21,6 +21,7 @@ from aria_core.worker.channel import (
     ChannelError,
     encode_message,
     encode_reply,
+    hang_up,
     read_message,
     reply_to,
 )
@@ -69,7 +70,7 @@ class ChannelServer:
             self._keys.pop(ref, None)
             peers = [peer for peer, owner in self._peers.items() if owner == ref]
         for peer in peers:
-            _hang_up(peer)
+            hang_up(peer)
 
     def close(self) -> None:
         """Let nobody in any more, hang up on everybody, and remove the socket. Idempotent."""
@@ -79,7 +80,7 @@ class ChannelServer:
             self._closed = True
             peers = list(self._peers)
         for each in (self._listener, *peers):
-            _hang_up(each)
+            hang_up(each)
         self._listener.close()
         self._thread.join(1.0)
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -168,10 +169,3 @@ def _ref(text: object) -> CallRef | None:
 
 def _same(key: str, given: object) -> bool:
     return isinstance(given, str) and hmac.compare_digest(key.encode(), given.encode("utf-8", "replace"))
-
-
-def _hang_up(each: socket.socket) -> None:
-    try:
-        each.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # it has hung up already

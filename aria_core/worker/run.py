@@ -51,12 +51,11 @@ def run_encoded(data: bytes) -> bytes:
     Raises ``ValueError`` only for what is no call.
     """
     call = Call.decode(data)
-    channel = SocketChannel(call.channel, call.ref) if call.channel is not None else None
-    try:
-        report = run_call(call, channel)
-    finally:
-        if channel is not None:
-            channel.close()
+    if call.channel is None:
+        report = run_call(call)
+    else:
+        with SocketChannel(call.channel, call.ref) as channel:
+            report = run_call(call, channel)
     return json.dumps(report_to_json(report), separators=(",", ":"), allow_nan=False).encode()
 
 

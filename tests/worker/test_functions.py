@@ -84,7 +84,8 @@ def test_a_module_is_imported_once_until_one_of_its_files_changes(tmp_path: Path
 
 def test_a_class_of_a_template_works_as_a_dataclass(tmp_path: Path) -> None:
     write(tmp_path, {"operations.py": "from __future__ import annotations\n"
-                                      "from dataclasses import dataclass\n@dataclass\nclass Box:\n    size: int\n"
+                                      "from dataclasses import dataclass\n"
+                                      "@dataclass\nclass Box:\n    size: int\n"
                                       "def f(): return Box(3).size"})
     assert import_function("operations:f", tmp_path)() == 3
 
