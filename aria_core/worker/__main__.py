@@ -80,9 +80,9 @@ class Line:
             raise ChannelError("a forked child of a worker cannot talk to the runner")
         with self._asking:
             self._last += 1
-            self.send({**request, "id": self._last})
+            self.send({**request, "number": self._last})
             reply = self.read()
-            while reply.get("id") != self._last:  # an interrupt cut an earlier question off
+            while reply.get("number") != self._last:  # an interrupt cut an earlier question off
                 reply = self.read()
         return open_reply(reply)
 

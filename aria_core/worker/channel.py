@@ -29,7 +29,7 @@ A *request* is a JSON object with ``ask`` (answered) or ``tell`` (not answered);
 
 On the wire each message is one line of JSON, at most 16 MiB. A client begins with
 ``{"hello": "<execution>/<task>/<attempt>", "v": 1, "key": "…"}``, which is answered only if it is
-refused (then the connection ends). Each question carries an ``id``; its reply has the same ``id`` and
+refused (then the connection ends). Each question carries a ``number``; its reply has the same ``number`` and
 either ``answer`` or ``error`` (a sentence) with ``kind`` (the class name of what was raised).
 
 A *secret* argument or property arrives in clear: operations need it. It never enters a log.
@@ -133,10 +133,10 @@ def write_message(stream: BinaryIO, message: Mapping[str, Any]) -> None:
 def reply_to(request: Mapping[str, Any], answer: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
     """The reply to a question: what `answer` returns, or the sentence of what it raises."""
     try:
-        return {"id": request.get("id"), "answer": answer(request)}
+        return {"number": request.get("number"), "answer": answer(request)}
     except Exception as error:  # noqa: BLE001 - whatever the runner's side raises belongs to the asker
         kind = type(error).__name__
-        return {"id": request.get("id"), "error": str(error) or kind, "kind": kind}
+        return {"number": request.get("number"), "error": str(error) or kind, "kind": kind}
 
 
 def open_reply(reply: Mapping[str, Any]) -> Any:
@@ -153,7 +153,7 @@ def encode_reply(reply: Mapping[str, Any]) -> bytes:
     try:
         return encode_message(reply)
     except ChannelError as error:
-        return encode_message({"id": reply.get("id"), "error": str(error), "kind": "ChannelError"})
+        return encode_message({"number": reply.get("number"), "error": str(error), "kind": "ChannelError"})
 
 
 def hang_up(connection: socket.socket) -> None:
@@ -187,7 +187,7 @@ class SocketChannel:
         with self._asking:
             self._last += 1
             try:
-                self._send({**request, "id": self._last})
+                self._send({**request, "number": self._last})
                 reply = self._reply(self._last)
             except OSError as error:
                 raise self._break(f"the runner cannot be reached: {error}") from error
@@ -243,7 +243,7 @@ class SocketChannel:
             reply = read_message(reader)
             if reply is None:
                 break
-            if reply.get("id") in (None, number):
+            if reply.get("number") in (None, number):
                 return reply
         raise self._break("the runner ended the connection")
 

@@ -99,7 +99,7 @@ def refusal(peer: socket.socket, line: bytes) -> str:
 
 def test_a_question_is_answered_with_the_ref_of_its_call(channel: SocketChannel, runner: Runner) -> None:
     assert channel.ask({"ask": "echo", "value": "ä\n\0"}) == {"echo": "ä\n\0"}
-    assert runner.seen == [(REF, {"ask": "echo", "value": "ä\n\0", "id": 1})]
+    assert runner.seen == [(REF, {"ask": "echo", "value": "ä\n\0", "number": 1})]
 
 
 def test_what_is_told_arrives_in_order_and_gets_no_reply(channel: SocketChannel, runner: Runner) -> None:
@@ -151,7 +151,7 @@ def test_a_call_that_says_nothing_opens_no_connection(server: ChannelServer) -> 
     {"hello": "9/9/9", "v": 1, "key": "0" * 64},
     {"hello": [1, 2, 3], "v": 1, "key": ""},
     {"hello": "1/2", "v": 1, "key": ""},
-    {"ask": "echo", "v": 1, "id": 1},
+    {"ask": "echo", "v": 1, "number": 1},
 ])
 def test_a_peer_without_the_key_is_refused(server: ChannelServer, runner: Runner,
                                            hello: dict[str, Any]) -> None:
