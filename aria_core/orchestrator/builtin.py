@@ -183,8 +183,9 @@ def _ties(nodes: Iterable[Node]) -> Iterator[tuple[Node, Node]]:
 
 
 def _named_nodes(ctx: WorkflowContext, ids: Sequence[int], names: Sequence[str]) -> list[Node]:
-    named = [node for node in ctx.nodes if node.id in ids or node.name in names]
-    unknown = [*({*ids} - {node.id for node in named}), *({*names} - {node.name for node in named})]
+    wanted_ids, wanted_names = set(ids), set(names)
+    named = [node for node in ctx.nodes if node.id in wanted_ids or node.name in wanted_names]
+    unknown = [*(wanted_ids - {node.id for node in named}), *(wanted_names - {node.name for node in named})]
     if unknown:
         raise InvalidInputError(f"the service {ctx.service.name!r} has no node {_listed(unknown)}; "
                                 f"it has {_described(ctx.nodes)}")
