@@ -93,8 +93,9 @@ class ServiceScope:
                 if found is not None:
                     return follow(found[0], nested, f"{kind} {rest[0]!r} of {_label(owner)}")
         names = ", ".join(sorted({name for owner in owners for name in _names(owner, kind)})) or "none"
-        where = " and its hosts" if entity == HOST else ""
-        raise MissingValueError(f"{_label(owners[0])}{where} has no {kind} {rest[0]!r}; there are: {names}")
+        wanted = ".".join(map(str, rest))
+        hosts = ", nor have its hosts" if len(owners) > 1 else ""
+        raise MissingValueError(f"{_label(owners[0])} has no {kind} {wanted!r}{hosts}; there are: {names}")
 
     def _owners(self, entity: Any) -> Iterator[Owner]:
         if entity == HOST:
@@ -132,7 +133,8 @@ class ServiceScope:
         if len(rest) > 1 and isinstance(owner, Node):
             for each in owner.outbound_relationships:
                 if each.name == name:
-                    yield self._of_capability(each.target_node, each.capability, rest[1], kind), rest[2:]
+                    capability = each.capability or each.name
+                    yield self._of_capability(each.target_node, capability, rest[1], kind), rest[2:]
                     yield self._own(each.target_node, rest[1], kind), rest[2:]
                     yield self._own(each, rest[1], kind), rest[2:]
             yield self._of_capability(owner, name, rest[1], kind), rest[2:]
