@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from aria_core.config import Config, DriverSection
 from aria_core.config_layers import DEFAULT_SOURCE
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aria_core.loader import Loader
     from aria_core.orchestrator.executor import Executor
     from aria_core.orchestrator.plugin import PluginManager
+    from aria_core.orchestrator.workflow_runner import WorkflowRunner
     from aria_core.storage.model import ModelStorage
     from aria_core.storage.resource import ResourceStorage
 
@@ -112,6 +113,25 @@ class Application:
         self._check_reach(executor, use or self.config.use("executor"))
         self._closing.callback(executor.close, CLOSE_GRACE)
         return executor
+
+    def runner(self, *, execution_id: int | None = None, service_id: int | None = None,
+               workflow_name: str | None = None, inputs: Mapping[str, Any] | None = None,
+               executor: Executor | None = None, task_max_attempts: int | None = None,
+               task_retry_interval: float | None = None) -> WorkflowRunner:
+        """A runner on these storages, with these hooks; see `WorkflowRunner`.
+
+        What is left out comes from the configuration.
+        """
+        from aria_core.orchestrator.workflow_runner import HookedRunner
+
+        workflow = self.config.workflow
+        return HookedRunner(
+            self.hooks, self.model_storage, self.resource_storage, self.plugin_manager,
+            execution_id=execution_id, service_id=service_id, workflow_name=workflow_name, inputs=inputs,
+            executor=executor or self.executor(),
+            task_max_attempts=workflow.task_max_attempts if task_max_attempts is None else task_max_attempts,
+            task_retry_interval=(
+                workflow.task_retry_interval if task_retry_interval is None else task_retry_interval))
 
     def problems(self) -> list[HookProblem]:
         """What hook extensions find wrong, and what is wrong with them."""

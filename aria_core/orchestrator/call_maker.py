@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import select
@@ -20,14 +21,15 @@ from aria_core.worker.calls import Actor, Call, Environment
 class CallMaker:
     """Makes the calls of one execution. Names and environments are read once."""
 
-    def __init__(self, model: ModelStorage, plugins: PluginManager | None, service: Service, workflow: str,
-                 code: str | None) -> None:
+    def __init__(self, model: ModelStorage, plugins: PluginManager | None, service: Service, workflow: str, *,
+                 code: str | None, wrappers: Callable[[Call], tuple[str, ...]]) -> None:
         self._model = model
         self._plugins = plugins
         self._service = service.id
         self._service_name = service.name
         self._workflow = workflow
         self._code = code
+        self._wrappers = wrappers
         self._names = self._read_names()
         self._environments: dict[int, tuple[Environment, str]] = {}
 
@@ -44,12 +46,14 @@ class CallMaker:
         """See `Calls.make`; raises what an argument's expression or a missing plugin raises."""
         row = task.row
         plugin, workdir = (None, None) if row.plugin_id is None else self._environment(row.plugin_id)
-        return Call(
+        call = Call(
             ref=task.ref, function=row.function or "", name=row.name, interface=row.interface_name,
             operation=row.operation_name, workflow=self._workflow, service=self._service,
             service_name=self._service_name, max_attempts=row.max_attempts, timeout=row.timeout,
             arguments=self._evaluated(row) if row.dynamic else row.arguments,
             actor=self._actor(row), plugin=plugin, plugin_workdir=workdir, code=self._code)
+        wrappers = self._wrappers(call)
+        return replace(call, wrappers=wrappers) if wrappers else call
 
     def _actor(self, row: TaskRow) -> Actor | None:
         if row.node_id is not None:

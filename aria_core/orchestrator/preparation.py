@@ -15,8 +15,8 @@ from sqlalchemy import inspect as state_of
 from sqlalchemy.orm import Session
 
 from aria_core.exceptions import InvalidInputError
-from aria_core.modeling.models import Attribute, Node, Operation, Plugin, Relationship, Service
-from aria_core.modeling.specification import ParameterSpec
+from aria_core.modeling.models import Attribute, Node, Plugin, Relationship, Service
+from aria_core.modeling.specification import ParameterSpec, WorkflowSpec
 from aria_core.orchestrator.builtin import BUILTIN_WORKFLOWS
 from aria_core.orchestrator.compiler import compile_graph
 from aria_core.orchestrator.context.workflow import WorkflowContext
@@ -57,31 +57,35 @@ def template_code(resource: ResourceStorage, service: Service) -> Iterator[str |
 
 
 def prepare(model: ModelStorage, service: Service, name: str, inputs: Mapping[str, Any], *,
-            code: str | None, contributed: Mapping[str, WorkflowFunction]) -> PreparedWorkflow:
-    """Find a workflow and check its inputs. The template's own hide contributed ones, those the built-in.
+            code: str | None, contributed: Mapping[str, WorkflowSpec]) -> PreparedWorkflow:
+    """Find a workflow and check its inputs; the template's own go first, then built-in, then contributed.
 
     Raises ``UndeclaredWorkflowError``, ``WorkflowImplementationNotFoundError`` and what `check_inputs`
     raises.
     """
-    declared = service.workflows.get(name)
-    if declared is not None:
-        function = _import_workflow(declared, code)
-        checked = check_inputs(workflow_inputs(model, service, declared), inputs, f"workflow {name!r}")
-        return PreparedWorkflow(name, function, checked)
-    found = contributed.get(name) or BUILTIN_WORKFLOWS.get(name)
-    if found is None:
+    own = service.workflows.get(name)
+    if own is not None:
+        function = _import_workflow(name, own.function or "", code)
+        declared = workflow_inputs(model, service, own)
+    elif name in BUILTIN_WORKFLOWS:
+        function = BUILTIN_WORKFLOWS[name]
+        declared = _signature_inputs(function)
+    elif name in contributed:
+        function = _import_workflow(name, contributed[name].function, None)
+        declared = contributed[name].inputs or _signature_inputs(function)
+    else:
         known = sorted({*service.workflows, *contributed, *BUILTIN_WORKFLOWS})
         raise UndeclaredWorkflowError(
             f"service {service.name!r} has no workflow {name!r}; it has: {', '.join(known)}")
-    return PreparedWorkflow(name, found, check_inputs(_signature_inputs(found), inputs, f"workflow {name!r}"))
+    return PreparedWorkflow(name, function, check_inputs(declared, inputs, f"workflow {name!r}"))
 
 
-def _import_workflow(declared: Operation, code: str | None) -> WorkflowFunction:
+def _import_workflow(name: str, function: str, code: str | None) -> WorkflowFunction:
     try:
-        return import_function(declared.function or "", code)
+        return import_function(function, code)
     except FunctionImportError as error:
         raise WorkflowImplementationNotFoundError(
-            f"the workflow {declared.name!r} cannot be imported: {error}") from error
+            f"the workflow {name!r} cannot be imported: {error}") from error
 
 
 def _signature_inputs(function: WorkflowFunction) -> dict[str, ParameterSpec]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any
 
 from aria_core.clock import Clock
 from aria_core.exceptions import AriaError
@@ -14,7 +12,7 @@ from aria_core.modeling.states import ExecutionState
 from aria_core.orchestrator.call_maker import CallMaker
 from aria_core.orchestrator.context.source import ContextSource
 from aria_core.orchestrator.engine import Engine
-from aria_core.orchestrator.events import Emitter, Listener, WorkflowEvent, WorkflowEventKind
+from aria_core.orchestrator.events import Emitter, WorkflowEvent, WorkflowEventKind
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.inbox import CancelSeen, EngineInbox, OwnershipLost, StopAsked
 from aria_core.orchestrator.log_writer import LogWriter
@@ -22,7 +20,7 @@ from aria_core.orchestrator.ownership import Lease
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import make_plan, prepare, template_code
 from aria_core.orchestrator.progress import Progress
-from aria_core.orchestrator.surroundings import Surroundings
+from aria_core.orchestrator.surroundings import RunnerHooks, Surroundings
 from aria_core.storage.model import Batch, Claim, ClaimChangedError, ModelStorage, NewExecution, TaskRow
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef, Edit
@@ -30,14 +28,12 @@ from aria_core.worker.channel import ChannelError
 
 _log = logging.getLogger("aria.runner")
 
-WorkflowFunctions = Mapping[str, Callable[..., Any]]
-
 
 class Run:
     """Holds a claim, keeps it alive, makes the task graph if there is none, and runs the engine."""
 
     def __init__(self, model: ModelStorage, resource: ResourceStorage, plugins: PluginManager | None, *,
-                 executor: Executor, clock: Clock, claim: Claim, listeners: tuple[Listener, ...]) -> None:
+                 executor: Executor, clock: Clock, claim: Claim, hooks: RunnerHooks) -> None:
         self._model = model
         self._resource = resource
         self._plugins = plugins
@@ -46,7 +42,8 @@ class Run:
         self._claim = claim
         self._engine: Engine | None = None
         self._execution: Execution = model.execution.get(claim.execution)
-        self._emitter = Emitter(listeners)
+        self._hooks = hooks
+        self._emitter = Emitter(hooks.listeners)
         self._writer = LogWriter(model.ledger, claim.execution, clock)
         service = self._execution.service_id or 0
         self._inbox = EngineInbox(
@@ -60,7 +57,7 @@ class Run:
         """Have the engine stop within `grace` seconds."""
         self._inbox.post(StopAsked(grace))
 
-    def execute(self, workflows: WorkflowFunctions, retry_failed: bool) -> str:
+    def execute(self, retry_failed: bool) -> str:
         """Run to the end; the execution's state then. See `WorkflowRunner.execute`."""
         with ExitStack() as stack:
             stack.callback(self._emitter.close)
@@ -71,7 +68,7 @@ class Run:
             stack.push(self._let_go)
             service = self._model.service.get(self._execution.service_id or 0)
             code = stack.enter_context(template_code(self._resource, service))
-            rows = self._graph(service, code, workflows, retry_failed)
+            rows = self._graph(service, code, retry_failed)
             return self._claim.state if rows is None else self._run_engine(service, code, rows)
 
     def _let_go(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
@@ -89,8 +86,7 @@ class Run:
 
     # --- the graph
 
-    def _graph(self, service: Service, code: str | None, workflows: WorkflowFunctions,
-               retry_failed: bool) -> list[TaskRow] | None:
+    def _graph(self, service: Service, code: str | None, retry_failed: bool) -> list[TaskRow] | None:
         """The stored graph, or a new one; None if the execution was cancelled before it had one."""
         rows = self._model.ledger.load_graph(self._claim.execution)
         if rows:
@@ -99,17 +95,17 @@ class Run:
         if self._claim.state == ExecutionState.CANCELLING:
             return []
         try:
-            self._store_graph(service, code, workflows)
+            self._store_graph(service, code)
         except ClaimChangedError as changed:
             self._claim = changed.claim
             return None
         self._say("started")
         return self._model.ledger.load_graph(self._claim.execution)
 
-    def _store_graph(self, service: Service, code: str | None, workflows: WorkflowFunctions) -> None:
+    def _store_graph(self, service: Service, code: str | None) -> None:
         try:
             workflow = prepare(self._model, service, self._execution.workflow_name, self._execution.inputs,
-                               code=code, contributed=workflows)
+                               code=code, contributed=self._hooks.workflows())
             plan = make_plan(self._model, self._resource, workflow, execution=self._claim.execution,
                              new=self._as_new(), writer=self._writer)
         except BaseException as error:
@@ -138,7 +134,8 @@ class Run:
         self._executor.open(self._inbox)
         around = Surroundings(
             self._model.ledger, self._executor, self._inbox,
-            CallMaker(self._model, self._plugins, service, self._execution.workflow_name, code),
+            CallMaker(self._model, self._plugins, service, self._execution.workflow_name, code=code,
+                      wrappers=self._hooks.wrappers),
             self._emitter, self._clock, self._writer.write, self._execution.workflow_name, service.id)
         self._engine = Engine(around, self._claim, Progress(self._claim.execution, rows))
         return self._engine.run()

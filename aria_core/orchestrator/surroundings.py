@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from aria_core.clock import Clock
-from aria_core.orchestrator.events import Emitter
+from aria_core.modeling.specification import WorkflowSpec
+from aria_core.orchestrator.events import Emitter, Listener
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.inbox import EngineInbox
 from aria_core.orchestrator.progress import TaskProgress
@@ -30,6 +32,34 @@ class WriteLog(Protocol):
     def __call__(self, level: str, message: str, task: int | None = None, attempt: int | None = None,
                  traceback: str | None = None) -> None:
         """Take the line; never blocks, never raises."""
+
+
+class RunnerHooks(Protocol):
+    """What hook extensions add to a runner."""
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Who hears of every event."""
+
+    def wrappers(self, call: Call) -> tuple[str, ...]:
+        """The context managers that go around an operation, as ``module:function``, outermost first."""
+
+    def workflows(self) -> Mapping[str, WorkflowSpec]:
+        """The workflows that every service offers beside its own."""
+
+
+class NoHooks:
+    """Adds nothing."""
+
+    listeners: tuple[Listener, ...] = ()
+
+    def wrappers(self, call: Call) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    def workflows(self) -> Mapping[str, WorkflowSpec]:
+        """None."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

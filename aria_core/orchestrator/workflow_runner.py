@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,13 +17,13 @@ from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import EXECUTORS
 from aria_core.modeling.models import Execution, Service
 from aria_core.modeling.states import RUNNING_TASK_STATES, ExecutionState
-from aria_core.orchestrator.events import Listener
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.ownership import describe_owner, is_gone, this_process, wait_until_gone
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
 from aria_core.orchestrator.run import Run
+from aria_core.orchestrator.surroundings import NoHooks, RunnerHooks
 from aria_core.storage.model import Batch, Claim, Ledger, ModelStorage, NewExecution, Pulse, TaskRow
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef
@@ -45,6 +45,8 @@ class WorkflowRunner:
     `task_retry_interval` (seconds) hold for every task that says nothing else.
     """
 
+    _hooks: RunnerHooks = NoHooks()
+
     def __init__(self, model_storage: ModelStorage,  # noqa: PLR0917 - the seed's signature
                  resource_storage: ResourceStorage, plugin_manager: PluginManager | None,
                  execution_id: int | None = None, service_id: int | None = None,
@@ -58,8 +60,6 @@ class WorkflowRunner:
         self._plugins = plugin_manager
         self._given_executor = executor
         self._clock: Clock = SystemClock()
-        self._listeners: list[Listener] = []
-        self._workflows: dict[str, Callable[..., Any]] = {}
         self._run: Run | None = None
         self._claim: Claim | None = None
         if execution_id is not None:
@@ -135,14 +135,6 @@ class WorkflowRunner:
         if self._run is not None:
             self._run.stop(grace)
 
-    def listen(self, listener: Listener) -> None:
-        """Have `listener` called with every event of this execution; see `orchestrator.events`."""
-        self._listeners.append(listener)
-
-    def offer(self, workflows: Mapping[str, Callable[..., Any]]) -> None:
-        """Add ``@workflow`` functions that services offer beside the built-in ones."""
-        self._workflows.update(workflows)
-
     # --- claiming
 
     @property
@@ -153,7 +145,7 @@ class WorkflowRunner:
         service = self._model.service.get(self._new.service_id)
         with template_code(self._resource, service) as code:
             prepared = prepare(self._model, service, self._new.workflow_name, self._new.inputs, code=code,
-                               contributed=self._workflows)
+                               contributed=self._hooks.workflows())
         self._drop_orphaned_pending(service.id)
         self._new = _with_inputs(self._new, prepared)
         try:
@@ -209,9 +201,9 @@ class WorkflowRunner:
         with ExitStack() as stack:
             executor = self._given_executor or self._make_executor(stack)
             self._run = Run(self._model, self._resource, self._plugins, executor=executor,
-                            clock=self._clock, claim=claim, listeners=tuple(self._listeners))
+                            clock=self._clock, claim=claim, hooks=self._hooks)
             try:
-                return self._run.execute(self._workflows, retry_failed)
+                return self._run.execute(retry_failed)
             finally:
                 self._run = None
 
@@ -256,3 +248,11 @@ def _with_inputs(new: NewExecution, prepared: PreparedWorkflow) -> NewExecution:
 def _ref(execution: int, row: TaskRow) -> CallRef:
     return CallRef(execution, row.id, row.attempts)
 
+
+
+class HookedRunner(WorkflowRunner):
+    """A runner with hook extensions; `Application.runner` makes it."""
+
+    def __init__(self, hooks: RunnerHooks, *arguments: Any, **keywords: Any) -> None:
+        self._hooks = hooks
+        super().__init__(*arguments, **keywords)
