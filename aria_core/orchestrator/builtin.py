@@ -12,7 +12,7 @@ of one's own builds on both::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -66,19 +66,23 @@ def stop(ctx: WorkflowContext, graph: TaskGraph) -> None:
 @workflow
 def execute_operation(ctx: WorkflowContext, graph: TaskGraph, interface_name: str, operation_name: str,
                       arguments: Mapping[str, Any] | None = None, *, run_by_dependency_order: bool = True,
-                      type_names: Sequence[str] = (), node_template_ids: Sequence[int] = (),
-                      node_ids: Sequence[int] = (), node_names: Sequence[str] = ()) -> None:
+                      type_names: Sequence[str] | str = (), node_template_ids: Sequence[int] | int = (),
+                      node_ids: Sequence[int] | int = (), node_names: Sequence[str] | str = ()) -> None:
     """Run one operation on every node that has it, or on those of them that are chosen.
 
     A node is chosen if it is among `node_ids` or `node_names` (when there are any), comes from one of
     `node_template_ids` (when there are any), and is of one of `type_names` or of a type derived from it
-    (when there are any). With `run_by_dependency_order` each waits for those it depends on, also across
-    nodes that are not chosen. ``OperationNotFoundError`` if a node that was named lacks the operation,
-    or all do; ``InvalidInputError`` if no node is chosen.
+    (when there are any); one value stands for a list of it. With `run_by_dependency_order` each waits
+    for those it depends on, also across nodes that are not chosen.
+
+    ``OperationNotFoundError`` if a node that was named lacks the operation, or all do;
+    ``InvalidInputError`` if no node is chosen.
     """
-    named = _named_nodes(ctx, node_ids, node_names)
+    named = _named_nodes(ctx, _several(node_ids), _several(node_names))
+    templates, types = _several(node_template_ids), _several(type_names)
     chosen = [node for node in named or ctx.nodes
-              if _comes_from(node, node_template_ids) and _is_of_type(node, type_names)]
+              if (not templates or node.node_template_id in templates)
+              and (not types or not types.isdisjoint([node.type_name, *(node.types or ())]))]
     if not chosen:
         raise InvalidInputError(f"no node of the service {ctx.service.name!r} is chosen by type_names, "
                                 f"node_template_ids, node_ids and node_names; it has {_described(ctx.nodes)}")
@@ -182,22 +186,17 @@ def _ties(nodes: Iterable[Node]) -> Iterator[tuple[Node, Node]]:
                 yield source, target
 
 
-def _named_nodes(ctx: WorkflowContext, ids: Sequence[int], names: Sequence[str]) -> list[Node]:
-    wanted_ids, wanted_names = set(ids), set(names)
-    named = [node for node in ctx.nodes if node.id in wanted_ids or node.name in wanted_names]
-    unknown = [*(wanted_ids - {node.id for node in named}), *(wanted_names - {node.name for node in named})]
+def _several(values: Any) -> frozenset[Any]:
+    return frozenset((values,) if isinstance(values, (str, int)) else values or ())
+
+
+def _named_nodes(ctx: WorkflowContext, ids: Set[int], names: Set[str]) -> list[Node]:
+    named = [node for node in ctx.nodes if node.id in ids or node.name in names]
+    unknown = [*(ids - {node.id for node in named}), *(names - {node.name for node in named})]
     if unknown:
         raise InvalidInputError(f"the service {ctx.service.name!r} has no node {_listed(unknown)}; "
                                 f"it has {_described(ctx.nodes)}")
     return named
-
-
-def _comes_from(node: Node, node_template_ids: Sequence[int]) -> bool:
-    return not node_template_ids or node.node_template_id in node_template_ids
-
-
-def _is_of_type(node: Node, type_names: Sequence[str]) -> bool:
-    return not type_names or not {node.type_name, *(node.types or ())}.isdisjoint(type_names)
 
 
 def _operation_tasks(nodes: Sequence[Node], interface_name: str, operation_name: str,

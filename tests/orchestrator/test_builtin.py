@@ -200,6 +200,13 @@ class TestExecuteOperation:
         graph = execute_operation(three, "Standard", "create", type_names=["types.Root"])
         assert [task.actor.name for task in graph.tasks] == ["left", "right", "front"]
 
+    def test_one_value_stands_for_a_list_of_it(self, three):
+        node = three.service.nodes["left"]
+        for choice in ({"node_names": "left"}, {"node_ids": node.id}, {"type_names": "types.left"},
+                       {"node_template_ids": node.node_template_id}):
+            [task] = execute_operation(three, "Standard", "create", **choice).tasks
+            assert task.actor is node
+
     def test_order_carries_across_nodes_that_are_not_chosen(self, make_service):
         ctx = WorkflowContext("test", make_service({"a": [], "b": ["a"], "c": ["b"], "d": []}))
         graph = execute_operation(ctx, "Standard", "create", node_names=["a", "c"])
