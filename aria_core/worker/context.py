@@ -9,9 +9,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from aria_core.worker.calls import Actor, Call, Edit
+from aria_core.worker.calls import Actor, Call, CallRef, Edit
 from aria_core.worker.channel import Channel, NoChannel
-from aria_core.worker.frozen import Record
+from aria_core.worker.frozen import Record, freeze
 from aria_core.worker.logs import private_logger, with_handlers
 from aria_core.worker.model import Model
 from aria_core.worker.outcomes import TaskAbortException, TaskRetryException
@@ -32,8 +32,14 @@ class CurrentTask:
         self.interface_name = call.interface
         self.operation_name = call.operation
         self.function = call.function
-        self.arguments: dict[str, Any] = dict(call.arguments)
+        self._arguments = call.arguments
         self._cancelled = cancelled
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the operation was called with; read-only."""
+        found: dict[str, Any] = freeze(dict(self._arguments))
+        return found
 
     @property
     def cancelled(self) -> bool:
@@ -69,6 +75,11 @@ class OperationContext:
     def name(self) -> str:
         """The name of the task."""
         return self._call.name
+
+    @property
+    def ref(self) -> CallRef:
+        """Which attempt of which task this is."""
+        return self._call.ref
 
     @property
     def execution_id(self) -> int:
