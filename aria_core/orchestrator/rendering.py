@@ -57,8 +57,8 @@ class Renderer:
         with self._turn:
             reply = self._ask(json.dumps(request).encode() + b"\n")
         if reply is None:
-            raise InvalidInputError(f"{name} takes more than {MAX_SECONDS} s or more memory than "
-                                    f"{MAX_MEMORY >> 20} MiB to render, which no template may")
+            raise InvalidInputError(f"{name} could not be rendered within {MAX_SECONDS} s and "
+                                    f"{MAX_MEMORY >> 20} MiB of memory")
         if "error" in reply:
             line = f", line {reply['line']}" if reply["line"] else ""
             raise InvalidInputError(f"{name}{line}: {reply['error']}")

@@ -245,8 +245,8 @@ def test_a_taken_service_name_leaves_everything_as_it_was(
     ({"port": 70000}, InvalidInputError, r"input 'port' is 70000; it must be in the range \[1, 65535\]"),
 ])
 def test_wrong_inputs_make_no_service(
-        model_storage: ModelStorage, template: ServiceTemplate, inputs: dict[str, Any], error: type[AriaError],
-        message: str) -> None:
+        model_storage: ModelStorage, template: ServiceTemplate, inputs: dict[str, Any],
+        error: type[AriaError], message: str) -> None:
     before = counts(model_storage)
     with pytest.raises(error, match=message):
         create_service(model_storage, template, "s", inputs)
@@ -382,7 +382,7 @@ def set_attribute(model: ModelStorage, service: Service, node: str, name: str, v
     model.node.update(service.nodes[node])
 
 
-@pytest.mark.parametrize(("actor", "requirement", "expression", "value"), [
+FOUND: list[tuple[str | None, int | None, Any, Any]] = [
     ("web", None, get_property("SELF", "port"), 9090),
     ("web", None, get_property("SELF", "conf", "listen", 1), 9090),
     ("web", None, get_property("db", "size"), 5),
@@ -403,16 +403,19 @@ def set_attribute(model: ModelStorage, service: Service, node: str, name: str, v
     ("web", 1, get_property("TARGET", "endpoint", "port"), 9090),
     ("web", 1, get_attribute("TARGET", "url"), "db:1"),
     ("web", 1, join([get_attribute("db", "url"), get_input("port")], "/"), "db:1/9090"),
-])
+]
+
+
 def test_an_expression_finds_its_value(
-        model_storage: ModelStorage, service: Service, scope_of: Any, actor: str | None,
-        requirement: int | None, expression: Any, value: Any) -> None:
+        model_storage: ModelStorage, service: Service, scope_of: Any) -> None:
     set_attribute(model_storage, service, "machine", "ip", "10.0.0.9")
     set_attribute(model_storage, service, "db", "url", "db:1")
-    assert scope_of(actor, requirement).evaluate(expression) == value
+    for actor, requirement, expression, value in FOUND:
+        found = scope_of(actor, requirement).evaluate(expression)
+        assert (actor, requirement, expression, found) == (actor, requirement, expression, value)
 
 
-@pytest.mark.parametrize(("actor", "requirement", "expression", "message"), [
+MISSING: list[tuple[str | None, int | None, Any, Any]] = [
     ("web", None, get_property("SELF", "nope"), "node 'web' has no property 'nope'; there are: conf, port"),
     ("web", None, get_property("SELF", "conf", "x"), "property 'conf' of node 'web' has no 'x'; it is a map"),
     ("web", None, get_property("SELF", "database", "x"), "node 'web' has no property 'database.x'"),
@@ -423,12 +426,14 @@ def test_an_expression_finds_its_value(
     ("web", None, get_property("HOST", "x"), "node 'machine' has no property 'x'"),
     ("web", 1, get_property("HOST", "x"), "HOST means something on nodes only"),
     (None, None, get_property("SELF", "x"), "SELF means nothing outside of nodes"),
-])
-def test_a_value_that_is_not_there_is_one_sentence(
-        scope_of: Any, actor: str | None, requirement: int | None, expression: Any, message: str) -> None:
-    with pytest.raises(ExpressionError) as caught:
-        scope_of(actor, requirement).evaluate(expression)
-    assert message in str(caught.value) and str(caught.value).startswith('{"$get_')
+]
+
+
+def test_a_value_that_is_not_there_is_one_sentence(scope_of: Any) -> None:
+    for actor, requirement, expression, message in MISSING:
+        with pytest.raises(ExpressionError) as caught:
+            scope_of(actor, requirement).evaluate(expression)
+        assert message in str(caught.value) and str(caught.value).startswith('{"$get_')
 
 
 def test_all_of_an_actor_can_be_had_evaluated(
