@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from aria_core.exceptions import AlreadyExistsError as AlreadyExistsError
     from aria_core.exceptions import AriaError as AriaError
     from aria_core.exceptions import ConfigurationError as ConfigurationError
-    from aria_core.exceptions import ExecutionCancelledError as ExecutionCancelledError
     from aria_core.exceptions import ExecutionFailedError as ExecutionFailedError
     from aria_core.exceptions import ExecutionOwnedError as ExecutionOwnedError
     from aria_core.exceptions import ExtensionBrokenError as ExtensionBrokenError
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from aria_core.exceptions import MissingInputsError as MissingInputsError
     from aria_core.exceptions import NotFoundError as NotFoundError
     from aria_core.exceptions import NotJsonError as NotJsonError
+    from aria_core.exceptions import ResumeRefusedError as ResumeRefusedError
     from aria_core.exceptions import StorageError as StorageError
     from aria_core.exceptions import StorageUnavailableError as StorageUnavailableError
     from aria_core.exceptions import UndeclaredInputsError as UndeclaredInputsError
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from aria_core.modeling.specification import RelationshipSpec as RelationshipSpec
     from aria_core.modeling.specification import TemplateSpec as TemplateSpec
     from aria_core.modeling.specification import WorkflowSpec as WorkflowSpec
+    from aria_core.orchestrator.context.workflow import WorkflowContext as WorkflowContext
     from aria_core.orchestrator.decorators import operation as operation
     from aria_core.orchestrator.decorators import workflow as workflow
     from aria_core.orchestrator.events import Event as Event
@@ -63,11 +64,16 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.executor import Executor as Executor
     from aria_core.orchestrator.executor import Inbox as Inbox
     from aria_core.orchestrator.future_executor import FutureExecutor as FutureExecutor
+    from aria_core.orchestrator.inbox_channel import InboxChannel as InboxChannel
     from aria_core.orchestrator.plugin import PluginManager as PluginManager
     from aria_core.orchestrator.task_graph import TaskGraph as TaskGraph
     from aria_core.orchestrator.tasks import OperationTask as OperationTask
     from aria_core.orchestrator.tasks import StubTask as StubTask
     from aria_core.orchestrator.tasks import WorkflowTask as WorkflowTask
+    from aria_core.orchestrator.tasks import create_relationship_tasks as create_relationship_tasks
+    from aria_core.orchestrator.tasks import create_relationships_tasks as create_relationships_tasks
+    from aria_core.orchestrator.tasks import create_task as create_task
+    from aria_core.orchestrator.tasks import has_operation as has_operation
     from aria_core.orchestrator.worker_pool import WorkerPool as WorkerPool
     from aria_core.orchestrator.workflow_runner import WorkflowRunner as WorkflowRunner
     from aria_core.settings import Secret as Secret
@@ -84,6 +90,10 @@ if TYPE_CHECKING:
     from aria_core.worker.calls import Report as Report
     from aria_core.worker.calls import Started as Started
     from aria_core.worker.calls import Succeeded as Succeeded
+    from aria_core.worker.outcomes import TaskAbortException as TaskAbortException
+    from aria_core.worker.outcomes import TaskRetryException as TaskRetryException
+    from aria_core.worker.processes import find_marked as find_marked
+    from aria_core.worker.processes import kill_marked as kill_marked
     from aria_core.worker.run import run_call as run_call
     from aria_core.worker.run import run_encoded as run_encoded
 
@@ -103,7 +113,6 @@ _HOMES = {
     "Edit": "aria_core.worker.calls",
     "Environment": "aria_core.worker.calls",
     "Event": "aria_core.orchestrator.events",
-    "ExecutionCancelledError": "aria_core.exceptions",
     "ExecutionFailedError": "aria_core.exceptions",
     "ExecutionOwnedError": "aria_core.exceptions",
     "Executor": "aria_core.orchestrator.executor",
@@ -118,6 +127,7 @@ _HOMES = {
     "FencedError": "aria_core.exceptions",
     "FutureExecutor": "aria_core.orchestrator.future_executor",
     "Inbox": "aria_core.orchestrator.executor",
+    "InboxChannel": "aria_core.orchestrator.inbox_channel",
     "Installer": "aria_core.installer",
     "InterfaceSpec": "aria_core.modeling.specification",
     "InvalidInputError": "aria_core.exceptions",
@@ -147,12 +157,15 @@ _HOMES = {
     "StorageUnavailableError": "aria_core.exceptions",
     "StubTask": "aria_core.orchestrator.tasks",
     "Succeeded": "aria_core.worker.calls",
+    "TaskAbortException": "aria_core.worker.outcomes",
     "TaskEvent": "aria_core.orchestrator.events",
     "TaskGraph": "aria_core.orchestrator.task_graph",
+    "TaskRetryException": "aria_core.worker.outcomes",
     "TemplateBuilder": "aria_core.modeling.builder",
     "TemplateSpec": "aria_core.modeling.specification",
     "UndeclaredInputsError": "aria_core.exceptions",
     "WorkerPool": "aria_core.orchestrator.worker_pool",
+    "WorkflowContext": "aria_core.orchestrator.context.workflow",
     "WorkflowEvent": "aria_core.orchestrator.events",
     "WorkflowRunner": "aria_core.orchestrator.workflow_runner",
     "WorkflowSpec": "aria_core.modeling.specification",
@@ -160,10 +173,17 @@ _HOMES = {
     "WrongTypeInputsError": "aria_core.exceptions",
     "broken_constraints": "aria_core.modeling.constraints",
     "comparable": "aria_core.modeling.constraints",
+    "create_relationship_tasks": "aria_core.orchestrator.tasks",
+    "create_relationships_tasks": "aria_core.orchestrator.tasks",
+    "create_task": "aria_core.orchestrator.tasks",
     "escape": "aria_core.modeling.expressions",
     "has_expression": "aria_core.modeling.expressions",
+    "find_marked": "aria_core.worker.processes",
+    "has_operation": "aria_core.orchestrator.tasks",
     "hookimpl": "aria_core.hookspecs",
+    "kill_marked": "aria_core.worker.processes",
     "operation": "aria_core.orchestrator.decorators",
+    "ResumeRefusedError": "aria_core.exceptions",
     "run_call": "aria_core.worker.run",
     "run_encoded": "aria_core.worker.run",
     "workflow": "aria_core.orchestrator.decorators",

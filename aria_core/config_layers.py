@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
 from aria_core.exceptions import ConfigurationError
-from aria_core.settings import Setting
+from aria_core.settings import Setting, anchored
 
 FILE_NAME = "aria.toml"
 DEFAULT_SOURCE = "default"
@@ -53,7 +53,7 @@ def project_file(named: str | Path | None, directory: Path) -> Path | None:
     folder must not choose what runs here.
     """
     if named:
-        return directory / Path(named).expanduser()
+        return anchored(Path(named), directory)
     for folder in (directory, *directory.parents):
         path = folder / FILE_NAME
         if _is_file(path):
@@ -174,4 +174,4 @@ def _anchored(value: Any, directory: Path) -> Any:
     match = _SQLITE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         return value
-    return f"{match['scheme']}{directory / Path(match['path']).expanduser()}{match['rest']}"
+    return f"{match['scheme']}{anchored(Path(match['path']), directory)}{match['rest']}"

@@ -66,6 +66,14 @@ class Setting:
     text: str | None = None
 
 
+def anchored(path: Path, base: Path) -> Path:
+    """`path` counted from `base`, with ``~`` expanded."""
+    try:
+        return base / path.expanduser()
+    except RuntimeError:  # there is no such user, but a folder may well be called ~name
+        return base / path
+
+
 def masked(key: str, value: Any) -> Any:
     """`value` as it may be shown: passwords in URLs and whatever has a secret's name are hidden."""
     if isinstance(value, Secret) or (value is not None and _SECRET_KEY.search(key)):
@@ -97,9 +105,9 @@ def _converted(value: Any, annotation: Any, base: Path) -> Any:
 
     def custom(wanted: type, given: Any) -> Any:
         if isinstance(given, wanted):
-            return base / given.expanduser() if isinstance(given, Path) else given
+            return anchored(given, base) if isinstance(given, Path) else given
         if isinstance(given, str) and issubclass(wanted, Path):
-            return base / Path(given).expanduser()
+            return anchored(Path(given), base)
         if isinstance(given, str) and wanted is Secret:
             return Secret(given)
         raise ValueError(f"Expected `{wanted.__name__}`, got `{type(given).__name__}`")
