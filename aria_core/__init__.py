@@ -90,10 +90,18 @@ if TYPE_CHECKING:
     from aria_core.worker.calls import Report as Report
     from aria_core.worker.calls import Started as Started
     from aria_core.worker.calls import Succeeded as Succeeded
+    from aria_core.worker.channel import Channel as Channel
+    from aria_core.worker.channel import ChannelError as ChannelError
+    from aria_core.worker.channel_server import ChannelServer as ChannelServer
+    from aria_core.worker.context import NodeOperationContext as NodeOperationContext
+    from aria_core.worker.context import OperationContext as OperationContext
+    from aria_core.worker.context import RelationshipOperationContext as RelationshipOperationContext
+    from aria_core.worker.ctx_server import ContextServer as ContextServer
     from aria_core.worker.outcomes import TaskAbortException as TaskAbortException
     from aria_core.worker.outcomes import TaskRetryException as TaskRetryException
     from aria_core.worker.processes import find_marked as find_marked
     from aria_core.worker.processes import kill_marked as kill_marked
+    from aria_core.worker.processes import kill_session as kill_session
     from aria_core.worker.run import run_call as run_call
     from aria_core.worker.run import run_encoded as run_encoded
 
@@ -108,8 +116,12 @@ _HOMES = {
     "Call": "aria_core.worker.calls",
     "CallRef": "aria_core.worker.calls",
     "CapabilitySpec": "aria_core.modeling.specification",
+    "Channel": "aria_core.worker.channel",
+    "ChannelError": "aria_core.worker.channel",
+    "ChannelServer": "aria_core.worker.channel_server",
     "Config": "aria_core.config",
     "ConfigurationError": "aria_core.exceptions",
+    "ContextServer": "aria_core.worker.ctx_server",
     "Edit": "aria_core.worker.calls",
     "Environment": "aria_core.worker.calls",
     "Event": "aria_core.orchestrator.events",
@@ -137,9 +149,11 @@ _HOMES = {
     "Lost": "aria_core.worker.calls",
     "MissingInputsError": "aria_core.exceptions",
     "ModelStorage": "aria_core.storage.model",
+    "NodeOperationContext": "aria_core.worker.context",
     "NodeSpec": "aria_core.modeling.specification",
     "NotFoundError": "aria_core.exceptions",
     "NotJsonError": "aria_core.exceptions",
+    "OperationContext": "aria_core.worker.context",
     "OperationSpec": "aria_core.modeling.specification",
     "OperationTask": "aria_core.orchestrator.tasks",
     "ParameterSpec": "aria_core.modeling.specification",
@@ -147,6 +161,7 @@ _HOMES = {
     "PluginManager": "aria_core.orchestrator.plugin",
     "PluginSpec": "aria_core.modeling.specification",
     "Read": "aria_core.loader",
+    "RelationshipOperationContext": "aria_core.worker.context",
     "RelationshipSpec": "aria_core.modeling.specification",
     "Report": "aria_core.worker.calls",
     "ResourceStorage": "aria_core.storage.resource",
@@ -182,6 +197,7 @@ _HOMES = {
     "has_operation": "aria_core.orchestrator.tasks",
     "hookimpl": "aria_core.hookspecs",
     "kill_marked": "aria_core.worker.processes",
+    "kill_session": "aria_core.worker.processes",
     "operation": "aria_core.orchestrator.decorators",
     "ResumeRefusedError": "aria_core.exceptions",
     "run_call": "aria_core.worker.run",
