@@ -1,0 +1,86 @@
+"""TOSCA Simple Profile 1.0 to 1.3 in YAML.
+
+A file is read into positioned values (`values`), checked against its version's table of keynames
+(`keynames`, `grammar`), joined with what it imports (`documents`), its types are resolved (`types`,
+`members`, `schemas`, `declarations`), and its topology becomes a service template (`topology`, with
+`conversion` for values, `functions` for expressions, `requirements` for relationships, `operations` for
+implementations, `policies` for plugins and workflows). Every part adds what it finds wrong to one list of
+problems and goes on, so an author sees them all at once.
+
+Operations say how they are run (attempts, timeouts, a script's directory and environment) in the
+``dependencies`` of their implementation; the table is in `operations`. Importing ``aria-1.0`` gives the
+policy types ``aria.Plugin``, ``aria.Workflow`` and ``aria.Scaling``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aria_core import LoadedTemplate, Loader, LoadError, Read, TemplateSpec, hookimpl
+
+from .documents import Document, Library
+from .keynames import VERSION_KEY
+from .operations import Files, Implementations
+from .problems import Place, Problems, TemplateError
+from .topology import Topology
+from .types import Types
+from .values import field, text
+
+HEADER_BYTES = 65_536
+ENDINGS = (".yaml", ".yml")
+ARCHIVES = (".csar", ".zip")
+
+
+class ToscaLoader(Loader):
+    """Loads a TOSCA service template from a YAML file."""
+
+    def recognises(self, source: Path) -> bool:
+        """Whether it is a YAML file that says its TOSCA version near its beginning, or an archive."""
+        if source.suffix.lower() == ".csar":
+            return True
+        if source.suffix.lower() not in ENDINGS:
+            return False
+        try:
+            with source.open("rb") as file:
+                return VERSION_KEY.encode() in file.read(HEADER_BYTES)
+        except (OSError, ValueError):
+            return False
+
+    def load(self, source: Path, read: Read) -> LoadedTemplate:
+        """The service template in `source`; raises ``LoadError`` with all that is wrong with it."""
+        problems, template = examine(source, read)
+        if len(problems) or template is None:
+            raise LoadError([str(each) for each in problems])
+        return LoadedTemplate(template=template, directory=str(source.parent), main_file=source.name,
+                              warnings=problems.warnings)
+
+
+def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None]:
+    """What is wrong with the template in `source`, and the template as far as it can be understood."""
+    problems = Problems()
+    if source.suffix.lower() in ARCHIVES:
+        problems.add(Place(str(source), 1, 1), "archives are not supported yet; give the service template itself, a "
+                     ".yaml or .yml file")
+        return problems, None
+    library = Library(read, problems)
+    document = library.main(source)
+    if document is None:
+        return problems, None
+    try:
+        return problems, _build(source, read, library, document, problems)
+    except TemplateError as error:
+        problems.keep(error)
+        return problems, None
+
+
+def _build(source: Path, read: Read, library: Library, document: Document, problems: Problems) -> TemplateSpec:
+    types = Types(library, document, problems)
+    implementations = Implementations(Files(source.parent, read), problems)
+    name = text(field(field(document.root, "metadata"), "template_name")) or source.stem
+    return Topology(types, implementations, problems).build(document.root, name.strip()[:255] or source.stem)
+
+
+@hookimpl
+def aria_loader() -> type[Loader]:
+    """The loader of TOSCA templates."""
+    return ToscaLoader

@@ -1,0 +1,205 @@
+"""Checks the types that a template declares: what they refer to exists, and what they refine fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping as MappingType
+from types import MappingProxyType
+
+from .conversion import Converter
+from .functions import Context, Names
+from .members import (
+    Capability,
+    Interface,
+    Parameter,
+    Requirement,
+    artifacts_of,
+    attributes_of,
+    capabilities_of,
+    inherited,
+    interfaces_of,
+    operations_of,
+    properties_of,
+    requirements_of,
+)
+from .problems import Problems, listed
+from .schemas import Schema
+from .types import Type, Types
+from .values import Mapping, Value, described, field, items, key_of, place_of, plain
+
+OPERATORS = ("equal", "greater_than", "greater_or_equal", "less_than", "less_or_equal", "in_range", "valid_values",
+             "length", "min_length", "max_length", "pattern")
+
+
+class Declarations:
+    """Checks declared types."""
+
+    def __init__(self, types: Types, converter: Converter, problems: Problems) -> None:
+        self._types = types
+        self._converter = converter
+        self._problems = problems
+        self._checks: MappingType[str, Callable[[Type], None]] = MappingProxyType({
+            "data": self._check_data, "capability": self._check_capability_type, "node": self._check_node_type,
+            "relationship": self._check_relationship_type, "group": self._check_group_type,
+            "policy": self._check_policy_type, "interface": self._check_interface_type,
+        })
+
+    def check(self) -> None:
+        """Add a problem for everything wrong in the declared types."""
+        for each in self._types.declared():
+            self._check_parameters(each, properties_of(each), "property")
+            self._check_parameters(each, attributes_of(each), "attribute")
+            if each.kind in self._checks:
+                self._checks[each.kind](each)
+
+    def _own(self, type_: Type, member_body: Mapping, name: str, section: str) -> bool:
+        return name in getattr(field(type_.body, section), "entries", {})
+
+    def _check_parameters(self, type_: Type, members: dict[str, Parameter], what: str) -> None:
+        section = {"property": "properties", "attribute": "attributes"}[what]
+        own = getattr(field(type_.body, section), "entries", {})
+        older = inherited(type_.parent, section, Parameter) if type_.parent is not None else {}
+        for name in own:
+            shown = f"the {what} `{name}` of {type_.kind} type `{type_.name}`"
+            self.check_parameter(members[name], shown, Context(Names(), None))
+            if name in older:
+                self._check_refinement(older[name].schema, members[name], shown)
+
+    def check_parameter(self, member: Parameter, what: str, context: Context) -> None:
+        """Add a problem for an unknown type, a broken constraint or a default that does not fit."""
+        for constraint in items(field(member.body, "constraints")):
+            self.check_constraint(constraint, what)
+        schema = member.schema
+        if member.default is not None and not self._is_dynamic(member.default):
+            self._converter.convert(member.default, schema, f"the default of {what}", context)
+
+    def _is_dynamic(self, value: Value) -> bool:
+        """Whether there may be a call inside, which only a node can check."""
+        if isinstance(value, Mapping):
+            return any(name.startswith(("get_", "concat", "join", "token")) or self._is_dynamic(each)
+                       for name, each in value.entries.items())
+        return any(self._is_dynamic(each) for each in items(value))
+
+    def check_constraint(self, value: Value, what: str) -> None:
+        """Add a problem for a constraint that is none."""
+        if not isinstance(value, Mapping) or len(value.entries) != 1:
+            self._problems.add(place_of(value), f"a constraint of {what} is {described(value)}; it takes a map with "
+                               f"one of {listed(OPERATORS)}")
+            return
+        name, bound = next(iter(value.entries.items()))
+        if name not in OPERATORS and name != "schema":
+            self._problems.add(place_of(key_of(value, name)), f"unknown constraint `{name}` of {what}; known are "
+                               f"{', '.join(OPERATORS)}")
+            return
+        self._check_bound(name, bound, what)
+
+    def _check_bound(self, name: str, bound: Value, what: str) -> None:
+        found = plain(bound)
+        takes = None
+        if name == "in_range" and not (isinstance(found, list) and len(found) == 2):
+            takes = "a list of a lower and an upper bound"
+        elif name == "valid_values" and not isinstance(found, list):
+            takes = "a list"
+        elif name.endswith("length") and (not isinstance(found, int) or isinstance(found, bool) or found < 0):
+            takes = "a whole number from 0"
+        elif name == "pattern" and not _is_pattern(found):
+            takes = "a regular expression"
+        if takes is not None:
+            self._problems.add(place_of(bound), f"the constraint `{name}` of {what} is {described(bound)}; "
+                               f"it takes {takes}")
+
+    def _check_refinement(self, older: Schema, member: Parameter, what: str) -> None:
+        younger = member.schema
+        names = younger.data.names if younger.data is not None else []
+        fits = younger.name == older.name or older.name in (*names, "any") or older.name == younger.native
+        value = field(member.body, "type")
+        if not fits and value is not None and younger.name != "any":
+            self._problems.add(place_of(value), f"{what} has the type `{younger.name}`, but it refines one of type "
+                               f"`{older.name}`, whose type or a type derived from it is needed")
+
+    def _check_data(self, type_: Type) -> None:
+        for constraint in items(field(type_.body, "constraints")):
+            self.check_constraint(constraint, f"data type `{type_.name}`")
+        if isinstance(type_.body, Mapping) and type_.native and field(type_.body, "properties") is not None:
+            self._problems.add(place_of(key_of(type_.body, "properties")), f"data type `{type_.name}` is derived from "
+                               f"`{type_.native}`, so it cannot have properties")
+
+    def _need_each(self, type_: Type, section: str, kinds: tuple[str, ...]) -> None:
+        for value in items(field(type_.body, section)):
+            if not any(self._types.find(kind, value) for kind in kinds):
+                self._types.need(kinds[0], value, f"`{section}` of {type_.kind} type `{type_.name}` names")
+
+    def _check_capability_type(self, type_: Type) -> None:
+        self._need_each(type_, "valid_source_types", ("node",))
+
+    def _check_relationship_type(self, type_: Type) -> None:
+        self._need_each(type_, "valid_target_types", ("capability", "node"))
+        self._check_interfaces(type_)
+
+    def _check_group_type(self, type_: Type) -> None:
+        self._need_each(type_, "members", ("node", "group"))
+        self._check_interfaces(type_)
+
+    def _check_policy_type(self, type_: Type) -> None:
+        self._need_each(type_, "targets", ("node", "group"))
+
+    def _check_interface_type(self, type_: Type) -> None:
+        for name, member in inherited(type_, "inputs", Parameter).items():
+            self.check_parameter(member, f"the input `{name}` of interface type `{type_.name}`", Context(Names()))
+        for name, operation in operations_of(type_).items():
+            self._check_arguments(operation.inputs, f"operation `{name}` of interface type `{type_.name}`")
+
+    def _check_node_type(self, type_: Type) -> None:
+        for name, capability in capabilities_of(type_).items():
+            self._check_capability(capability, f"the capability `{name}` of node type `{type_.name}`")
+        for name, requirement in requirements_of(type_).items():
+            self._check_requirement(requirement, f"the requirement `{name}` of node type `{type_.name}`")
+        for name, artifact in artifacts_of(type_).items():
+            self._need(artifact.body, "type", "artifact", f"the artifact `{name}` of node type `{type_.name}` has "
+                       "the type")
+        self._check_interfaces(type_)
+
+    def _need(self, body: Value | None, key: str, kind: str, what: str) -> None:
+        value = field(body, key)
+        if value is not None:
+            self._types.need(kind, value, what)
+
+    def _check_capability(self, capability: Capability, what: str) -> None:
+        self._need(capability.body, "type", "capability", f"{what} has the type")
+        for value in items(field(capability.body, "valid_source_types")):
+            self._types.need("node", value, f"`valid_source_types` of {what} names")
+        for section, members in (("properties", capability.properties), ("attributes", capability.attributes)):
+            for name in getattr(field(capability.body, section), "entries", {}):
+                self.check_parameter(members[name], f"`{name}` of {what}", Context(Names()))
+
+    def _check_requirement(self, requirement: Requirement, what: str) -> None:
+        self._need(requirement.body, "capability", "capability", f"{what} needs a capability of type")
+        self._need(requirement.body, "node", "node", f"{what} needs a node of type")
+        self._need(requirement.relationship_body, "type", "relationship", f"{what} makes a relationship of type")
+
+    def _check_interfaces(self, type_: Type) -> None:
+        for name, interface in interfaces_of(type_).items():
+            self._check_interface(interface, f"the interface `{name}` of {type_.kind} type `{type_.name}`")
+
+    def _check_interface(self, interface: Interface, what: str) -> None:
+        if field(interface.body, "type") is None and not interface.operations:
+            self._problems.add(interface.place, f"{what} lacks the keyname `type`")
+        self._need(interface.body, "type", "interface", f"{what} has the type")
+        self._check_arguments(interface.inputs, what)
+        for name, operation in interface.operations.items():
+            self._check_arguments(operation.inputs, f"operation `{name}` of {what}")
+
+    def _check_arguments(self, inputs: dict[str, Parameter], what: str) -> None:
+        for name, member in inputs.items():
+            self.check_parameter(member, f"the input `{name}` of {what}", Context(Names()))
+
+
+def _is_pattern(found: object) -> bool:
+    import re
+
+    if not isinstance(found, str):
+        return False
+    try:
+        re.compile(found)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True

@@ -1,0 +1,200 @@
+"""Operations: from interface assignments and implementation strings to what ARIA runs.
+
+An implementation is one of
+
+- ``scripts/start.sh``, a file of the template (or the name of an artifact of the node): a script;
+- ``package.module:function`` or ``package.module.function``: a Python function;
+- ``plugin > package.module.function``: a function in the environment of a plugin.
+
+How it is run can be said with entries of ``dependencies`` of the form ``setting > value``:
+
+====================================  =================================================================
+``aria.max_attempts > 5``             how often it is tried; -1: until it works
+``aria.retry_interval > 2.5``         seconds between attempts
+``aria.ignore_failure > true``        whether the workflow goes on when it fails
+``aria.timeout > 60``                 seconds an attempt may take; the keyname ``timeout`` says the same
+``process.cwd > /tmp``                the directory in which a script runs
+``process.args > [--verbose, "2"]``   arguments of a script
+``process.env > {LANG: C}``           environment variables of a script; ``process.env.LANG > C`` for one
+``process.command_prefix > sudo``     what is written before a script
+``process.eval_python > true``        whether a Python script is run inside the worker
+====================================  =================================================================
+
+The value is YAML. Other entries are files that the implementation needs.
+"""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from aria_core import LoadError, OperationSpec, Read
+
+from .problems import Kind, Place, Problems, TemplateError, suggestion
+from .values import Mapping, Scalar, Value, field, items, parse, place_of, plain, text
+
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+_DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.([A-Za-z_]\w*)")
+_MODULE_FILE = re.compile(r"([A-Za-z_]\w*(?:/[A-Za-z_]\w*)*)\.py:([A-Za-z_]\w*)")
+_PLUGIN = re.compile(r"\s*([^>\s][^>]*?)\s*>\s*(\S.*?)\s*")
+_SETTING = re.compile(r"\s*((?:aria|process)\.[\w.]+)\s*>\s*(.*)", re.DOTALL)
+_FILE_ENDINGS = frozenset({
+    "sh", "bash", "zsh", "ksh", "fish", "py", "pl", "rb", "js", "lua", "tcl", "ps1", "bat", "cmd", "exe", "yaml",
+    "yml", "json", "jar", "war", "zip", "tar", "gz", "tgz", "bz2", "xz", "deb", "rpm", "txt", "xml", "conf", "cfg",
+    "sql", "pp", "j2"})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+
+
+_SETTINGS: MappingProxyType[str, tuple[Callable[[Any], bool], str]] = MappingProxyType({
+    "aria.max_attempts": (lambda value: isinstance(value, int) and not isinstance(value, bool)
+                          and (value == -1 or value > 0), "a whole number from 1, or -1"),
+    "aria.retry_interval": (_is_number, "a number of seconds"),
+    "aria.ignore_failure": (lambda value: isinstance(value, bool), "true or false"),
+    "aria.timeout": (_is_number, "a number of seconds"),
+    "process.cwd": (lambda value: isinstance(value, str), "a directory"),
+    "process.args": (lambda value: isinstance(value, list), "a list"),
+    "process.env": (lambda value: isinstance(value, dict), "a map"),
+    "process.command_prefix": (lambda value: isinstance(value, str), "text"),
+    "process.eval_python": (lambda value: isinstance(value, bool), "true or false"),
+})
+
+
+class Files:
+    """The template's own files: the folder of its main file and what lies below."""
+
+    def __init__(self, directory: Path, read: Read) -> None:
+        self._directory = directory
+        self._read = read
+        self._known: dict[str, bool] = {}
+
+    def find(self, name: str, place: Place) -> str | None:
+        """`name`, seen from the file that names it or from the folder, as a path below the folder."""
+        if posixpath.isabs(name) or "\0" in name or "://" in name:
+            return None
+        root = posixpath.normpath(self._directory.as_posix())
+        for base in (posixpath.dirname(Path(place.file).as_posix()), root):
+            path = posixpath.normpath(posixpath.join(base, name))
+            below = path if root == "." else posixpath.relpath(path, root)
+            if not below.startswith("..") and not posixpath.isabs(below) and self._exists(path):
+                return below
+        return None
+
+    def _exists(self, path: str) -> bool:
+        if path not in self._known:
+            try:
+                self._read(Path(path))
+                self._known[path] = True
+            except (OSError, ValueError, LoadError):
+                self._known[path] = False
+        return self._known[path]
+
+
+class Implementations:
+    """Reads implementations."""
+
+    def __init__(self, files: Files, problems: Problems) -> None:
+        self._files = files
+        self._problems = problems
+
+    def read(self, value: Value | None, operation: OperationSpec, artifacts: dict[str, Value]) -> None:
+        """Say in `operation` what an implementation says; `artifacts` are those of its node, by name."""
+        primary = value if isinstance(value, Scalar) else field(value, "primary")
+        if isinstance(primary, Mapping):
+            primary = field(primary, "file")
+        if primary is not None and text(primary):
+            self._read_primary(primary, operation, artifacts)
+        self._read_timeout(field(value, "timeout"), operation)
+        for dependency in items(field(value, "dependencies")):
+            self._read_dependency(dependency, operation)
+        host = field(value, "operation_host")
+        if host is not None and text(host) not in ("SELF", "ORCHESTRATOR"):
+            self._problems.warn(place_of(host), "`operation_host` has no effect yet; operations run where the "
+                                "executor runs them")
+
+    def _read_primary(self, value: Value, operation: OperationSpec, artifacts: dict[str, Value]) -> None:
+        written = (text(value) or "").strip()
+        plugin = _PLUGIN.fullmatch(written)
+        if plugin is not None:
+            operation.plugin, operation.function = plugin[1], function_name(plugin[2])
+            if operation.function is None:
+                self._problems.add(place_of(value), f"`{plugin[2]}` is no function; after the name of the plugin "
+                                   "comes package.module.function")
+        elif _FUNCTION.fullmatch(written):
+            operation.function = written
+        else:
+            self._read_file(value, written, operation, artifacts)
+
+    def _read_file(self, value: Value, written: str, operation: OperationSpec, artifacts: dict[str, Value]) -> None:
+        if written in artifacts:
+            value = artifacts[written]
+            written = text(value) or ""
+        operation.script = self._files.find(written, place_of(value))
+        if operation.script is not None:
+            return
+        if "/" not in written and written.rpartition(".")[2].lower() not in _FILE_ENDINGS:
+            operation.function = function_name(written)
+        if operation.function is None:
+            self._problems.add(place_of(value), f"there is no script `{written}` among the template's files",
+                               Kind.MISSING_FILE)
+
+    def _read_timeout(self, value: Value | None, operation: OperationSpec) -> None:
+        if isinstance(value, Scalar) and _is_number(value.value):
+            operation.timeout = float(value.value or 0)
+
+    def _read_dependency(self, value: Value, operation: OperationSpec) -> None:
+        match = _SETTING.fullmatch(text(value) or "")
+        if match is None:
+            return
+        name, setting = match[1], self._setting(value, match[1], match[2])
+        group, key, *rest = name.split(".")
+        if rest and (group, key, len(rest)) == ("process", "env", 1):
+            operation.process.setdefault("env", {})[rest[0]] = setting
+            return
+        self._apply(value, name, setting, operation)
+
+    def _setting(self, value: Value, name: str, written: str) -> Any:
+        """The YAML after ``name >``."""
+        problems = Problems()
+        try:
+            found = parse(written.encode(), place_of(value).file, problems)
+        except TemplateError as error:
+            problems.keep(error)
+            found = None
+        if len(problems):
+            self._problems.add(place_of(value), f"the value of the setting `{name}` is not valid YAML")
+        return None if found is None else plain(found)
+
+    def _apply(self, value: Value, name: str, setting: Any, operation: OperationSpec) -> None:
+        if name not in _SETTINGS:
+            self._problems.add(place_of(value), f"there is no setting `{name}`"
+                               + suggestion(name, _SETTINGS, "the settings"))
+            return
+        accepts, takes = _SETTINGS[name]
+        group, key = name.split(".")
+        if not accepts(setting):
+            self._problems.add(place_of(value), f"the setting `{name}` takes {takes}")
+        elif group == "process":
+            operation.process[key] = setting
+        else:
+            setattr(operation, key, setting)
+
+
+def function_name(written: str) -> str | None:
+    """``package.module:function`` for the ways of writing a function; None for anything else."""
+    if _FUNCTION.fullmatch(written):
+        return written
+    module_file = _MODULE_FILE.fullmatch(written)
+    if module_file is not None:
+        return f"{module_file[1].replace('/', '.')}:{module_file[2]}"
+    dotted = _DOTTED.fullmatch(written)
+    return f"{dotted[1]}:{dotted[2]}" if dotted is not None else None
+
+

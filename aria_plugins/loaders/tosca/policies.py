@@ -1,0 +1,110 @@
+"""Groups and policies. Those of ARIA's own profile say which plugins and workflows a service has."""
+
+from __future__ import annotations
+
+from aria_core import ParameterSpec, PluginSpec, TemplateSpec, WorkflowSpec
+
+from .assignments import Assignments
+from .functions import Context, Names
+from .interfaces import Interfaces
+from .members import attributes_of, interfaces_of, properties_of
+from .operations import function_name
+from .problems import Problems
+from .requirements import NodeTemplate
+from .types import Type, Types
+from .values import Mapping, Scalar, Value, field, items, place_of, text
+
+PLUGIN, WORKFLOW = "aria.Plugin", "aria.Workflow"
+
+
+class Policies:
+    """Reads groups and policies."""
+
+    def __init__(self, types: Types, assignments: Assignments, interfaces: Interfaces, problems: Problems,
+                 names: Names) -> None:
+        self._types = types
+        self._assignments = assignments
+        self._interfaces = interfaces
+        self._problems = problems
+        self._names = names
+        self._groups: dict[str, Type] = {}
+
+    def groups(self, entries: list[tuple[Scalar, Value]], nodes: dict[str, NodeTemplate]) -> None:
+        """Check groups; their properties can be read by expressions."""
+        for key, body in entries:
+            type_ = self._type("group", key, body)
+            if type_ is not None:
+                self._groups[key.text] = type_
+        for key, body in entries:
+            self._group(key, body, nodes)
+
+    def _group(self, key: Scalar, body: Value, nodes: dict[str, NodeTemplate]) -> None:
+        what, type_ = f"group `{key.text}`", self._groups.get(key.text)
+        for member in items(field(body, "members")):
+            self._assignments.need_template(member, {**nodes, **self._groups}, f"{what} has the member", "the nodes")
+        if type_ is not None:
+            context = Context(self._names, type_)
+            self._properties(key, body, type_, what)
+            self._assignments.attributes(attributes_of(type_), field(body, "attributes"), context, what)
+            self._interfaces.build(interfaces_of(type_), field(body, "interfaces"), context, what, {})
+
+    def _type(self, kind: str, key: Scalar, body: Value) -> Type | None:
+        value = field(body, "type")
+        return None if value is None else self._types.need(kind, value, f"{kind} `{key.text}` has the type")
+
+    def _properties(self, key: Scalar, body: Value, type_: Type, what: str) -> dict[str, ParameterSpec]:
+        return self._assignments.properties(
+            properties_of(type_), field(body, "properties"), Context(self._names, type_), what, place_of(key),
+            free=WORKFLOW in type_.names)
+
+    def policies(self, entries: list[tuple[Scalar, Value]], nodes: dict[str, NodeTemplate],
+                 template: TemplateSpec) -> None:
+        """Check policies and put plugins and workflows into `template`."""
+        for key, body in entries:
+            type_ = self._type("policy", key, body)
+            if type_ is None or not isinstance(body, Mapping):
+                continue
+            properties = self._properties(key, body, type_, f"policy `{key.text}`")
+            self._check_targets(key, body, type_, nodes)
+            if PLUGIN in type_.names:
+                template.plugins[key.text] = self._plugin(key, properties)
+            elif WORKFLOW in type_.names:
+                self._workflow(key, body, properties, template)
+            else:
+                self._problems.warn(place_of(key), f"policy `{key.text}` of type `{type_.name}` has no effect yet")
+
+    def _check_targets(self, key: Scalar, body: Mapping, type_: Type, nodes: dict[str, NodeTemplate]) -> None:
+        for value in items(field(body, "targets")):
+            name = self._assignments.need_template(value, {**nodes, **self._groups},
+                                                   f"policy `{key.text}` has the target", "the nodes")
+            if name is not None:
+                self._check_target(value, name, type_, nodes)
+
+    def _check_target(self, value: Value, name: str, type_: Type, nodes: dict[str, NodeTemplate]) -> None:
+        allowed = next((found for each in type_.lineage if items(found := field(each.body, "targets"))), None)
+        fitting = [found for each in items(allowed) for kind in ("node", "group")
+                   if (found := self._types.find(kind, each)) is not None]
+        given = [each for each in (nodes[name].type if name in nodes else None, self._groups.get(name)) if each]
+        if fitting and not any(each.is_a(other) for each in given for other in fitting):
+            self._problems.add(place_of(value), f"`{name}` cannot be a target of a policy of type `{type_.name}`, whose "
+                               f"targets are of type {', '.join(each.name for each in fitting)}")
+
+    def _plugin(self, key: Scalar, properties: dict[str, ParameterSpec]) -> PluginSpec:
+        version = properties["version"].value
+        return PluginSpec(name=key.text, version=version if isinstance(version, str) else None,
+                          enabled=properties["enabled"].value is not False, location=str(place_of(key)))
+
+    def _workflow(self, key: Scalar, body: Mapping, properties: dict[str, ParameterSpec],
+                  template: TemplateSpec) -> None:
+        implementation = properties.pop("implementation").value
+        written = implementation if isinstance(implementation, str) else ""
+        plugin, _, function = written.rpartition(">")
+        found = function_name(function.strip())
+        value = field(field(body, "properties"), "implementation")
+        if found is None:
+            if text(value) is not None and value is not None:
+                self._problems.add(place_of(value), f"the workflow `{key.text}` is implemented by `{written}`, which is "
+                                   "no function; it takes module:function")
+            return
+        template.workflows[key.text] = WorkflowSpec(
+            function=found, plugin=plugin.strip() or None, inputs=properties, location=str(place_of(key)))

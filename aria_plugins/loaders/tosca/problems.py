@@ -1,0 +1,110 @@
+"""Problems: what is wrong with a template, where, and what the author may have meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import NamedTuple
+
+MAX_LISTED = 12
+MAX_PROBLEMS = 10_000
+
+
+class Kind(StrEnum):
+    """What sort of problem it is; `load` refuses all of them."""
+
+    INVALID = "invalid"
+    UNSATISFIED = "unsatisfied"
+    """The template is well formed, but a requirement finds no target."""
+    MISSING_FILE = "missing file"
+    """The template is well formed, but a script it names is not there."""
+    UNSUPPORTED = "unsupported"
+    """The template is well formed, but this loader cannot do it yet."""
+
+
+class Place(NamedTuple):
+    """A position in a file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Problem(NamedTuple):
+    """One sentence about one place."""
+
+    place: Place
+    sentence: str
+    kind: Kind = Kind.INVALID
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.sentence}"
+
+
+class TemplateError(Exception):
+    """Raised inside the loader when there is no going on; carries the one problem."""
+
+    def __init__(self, place: Place, sentence: str) -> None:
+        self.problem = Problem(place, sentence)
+        super().__init__(str(self.problem))
+
+
+class Problems:
+    """Collects problems and warnings; the same problem counts once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Problem, None] = {}
+        self._warnings: dict[Problem, None] = {}
+
+    def add(self, place: Place, sentence: str, kind: Kind = Kind.INVALID) -> None:
+        """Remember that something is wrong at `place`."""
+        if len(self._found) < MAX_PROBLEMS:
+            self._found.setdefault(Problem(place, sentence, kind))
+
+    def warn(self, place: Place, sentence: str) -> None:
+        """Remember something that the author should know and that stops nothing."""
+        if len(self._warnings) < MAX_PROBLEMS:
+            self._warnings.setdefault(Problem(place, sentence))
+
+    def keep(self, error: TemplateError) -> None:
+        """Remember the problem of an error."""
+        self.add(*error.problem)
+
+    def __iter__(self) -> Iterator[Problem]:
+        """The problems in the order of their files' first problem, then of their lines."""
+        order = {file: number for number, file in reversed(list(enumerate(each.place.file for each in self._found)))}
+        return iter(sorted(self._found, key=lambda each: (order[each.place.file], each.place[1:])))
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings as sentences, each with its place."""
+        return [str(each) for each in sorted(self._warnings)]
+
+
+def suggestion(name: str, known: Iterable[str], plural: str = "") -> str:
+    """The end of a sentence about an unknown name: what was meant, or what there is.
+
+    `plural` says what the known ones are (``the inputs``); without it they are not listed.
+    """
+    names = [each for each in known if each]
+    close = get_close_matches(name, names, n=1, cutoff=0.75)
+    if close:
+        return f"; did you mean `{close[0]}`?"
+    if not plural:
+        return ""
+    return f"; {plural} are {listed(names)}" if names else f"; there are no {plural.removeprefix('the ')}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a sentence, shortened when there are many."""
+    all_names = list(names)
+    shown = ", ".join(all_names[:MAX_LISTED])
+    more = len(all_names) - MAX_LISTED
+    return f"{shown} and {more} more" if more > 0 else shown

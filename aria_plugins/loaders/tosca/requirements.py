@@ -1,0 +1,252 @@
+"""Requirements: which node fulfils which requirement of which other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from aria_core import InvalidInputError, NodeSpec, RelationshipSpec, broken_constraints
+
+from .assignments import Assignments
+from .functions import Context, Names
+from .interfaces import Interfaces
+from .members import (
+    Interface,
+    Requirement,
+    attributes_of,
+    capabilities_of,
+    interfaces_of,
+    long_form,
+    properties_of,
+    requirements_of,
+)
+from .problems import Kind, Place, Problems, listed, suggestion
+from .types import Type, Types
+from .values import Mapping, Scalar, Value, field, items, named, place_of, plain, text
+
+HOSTED_ON = "tosca.relationships.HostedOn"
+ROOT = "tosca.relationships.Root"
+
+
+@dataclass
+class NodeTemplate:
+    """A node template: what the author wrote, its type, and what comes of it."""
+
+    key: Scalar
+    body: Mapping
+    type: Type
+    spec: NodeSpec
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.key.text
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What one requirement asks for; `place` is where problems with it are reported."""
+
+    source: NodeTemplate
+    requirement: Requirement
+    body: Mapping
+    place: Place
+    assigned: bool
+
+    @property
+    def what(self) -> str:
+        """The requirement, for sentences."""
+        return f"the requirement `{self.requirement.name}` of node template `{self.source.name}`"
+
+
+class Requirements:
+    """Finds targets and builds relationships."""
+
+    def __init__(self, types: Types, assignments: Assignments, interfaces: Interfaces, problems: Problems,
+                 names: Names) -> None:
+        self._types = types
+        self._assignments = assignments
+        self._interfaces = interfaces
+        self._problems = problems
+        self._names = names
+        self._nodes: dict[str, NodeTemplate] = {}
+        self._by_type: dict[Type, list[NodeTemplate]] = {}
+        self._relationship_templates: dict[str, Mapping] = {}
+        self._left_open: set[tuple[str, str]] = set()
+
+    def fulfil(self, nodes: dict[str, NodeTemplate], relationship_templates: dict[str, Mapping],
+               left_open: set[tuple[str, str]]) -> None:
+        """Give every node its relationships.
+
+        `left_open` are (node, requirement) that another template is to fulfil.
+        """
+        self._nodes, self._relationship_templates, self._left_open = nodes, relationship_templates, left_open
+        for node in nodes.values():
+            self._by_type.setdefault(node.type, []).append(node)
+        for node in nodes.values():
+            node.spec.relationships = [made for wish in self._wishes(node)
+                                       if (made := self._fulfil(wish)) is not None]
+
+    def _wishes(self, node: NodeTemplate) -> Iterator[Wish]:
+        declared = requirements_of(node.type)
+        count = dict.fromkeys(declared, 0)
+        for key, value in named(field(node.body, "requirements")):
+            requirement = declared.get(key.text)
+            if requirement is None:
+                self._problems.add(place_of(key), f"node template `{node.name}` has no requirement `{key.text}`"
+                                   + suggestion(key.text, declared, "its requirements"))
+                continue
+            count[key.text] += 1
+            if requirement.most is not None and count[key.text] == requirement.most + 1:
+                self._problems.add(place_of(key), f"the requirement `{key.text}` of node template `{node.name}` takes "
+                                   f"at most {requirement.most} target{'s' if requirement.most != 1 else ''}")
+            yield Wish(node, requirement, long_form(value, "node"), place_of(value), True)
+        for name, requirement in declared.items():
+            if not count[name] and requirement.least and (node.name, name) not in self._left_open:
+                yield Wish(node, requirement, Mapping(node.key.mark, {}, {}), place_of(node.key), False)
+
+    def _fulfil(self, wish: Wish) -> RelationshipSpec | None:
+        found = self._target(wish)
+        relationship = self._relationship_body(wish)
+        type_ = self._relationship_type(wish, relationship)
+        if type_ is None:
+            return None
+        return self._build(wish, relationship, type_, *(found or (None, "")))
+
+    def _target(self, wish: Wish) -> tuple[NodeTemplate, str] | None:
+        value = field(wish.body, "node")
+        name = text(value)
+        if value is not None and name in self._nodes:
+            return self._named_target(wish, self._nodes[name])
+        type_ = wish.requirement.node
+        if value is not None:
+            type_ = self._types.find("node", value)
+            if type_ is None:
+                self._problems.add(place_of(value), f"{wish.what} names `{name}`, but there is neither a node template "
+                                   "nor a node type of this name" + suggestion(name or "", self._nodes))
+                return None
+        return self._only_candidate(wish, type_)
+
+    def _named_target(self, wish: Wish, target: NodeTemplate) -> tuple[NodeTemplate, str] | None:
+        needed = wish.requirement.node
+        place = place_of(wish.body.entries["node"])
+        if needed is not None and not target.type.is_a(needed):
+            self._problems.add(place, f"{wish.what} needs a node of type `{needed.name}`, but `{target.name}` has the "
+                               f"type `{target.type.name}`")
+            return None
+        capability = self._capability(wish, target.type, any_source=True)
+        if capability is None:
+            self._problems.add(place, f"{wish.what} needs {self._wanted(wish)}, but node template `{target.name}` of "
+                               f"type `{target.type.name}` has none")
+            return None
+        return target, capability
+
+    def _wanted(self, wish: Wish) -> str:
+        given = text(field(wish.body, "capability"))
+        if given:
+            return f"the capability `{given}`"
+        return f"a capability of type `{text(field(wish.requirement.body, 'capability'))}`"
+
+    def _capability(self, wish: Wish, target: Type, any_source: bool) -> str | None:
+        """The capability of `target` that can fulfil the wish."""
+        offered = capabilities_of(target)
+        value = field(wish.body, "capability")
+        name = text(value)
+        if name in offered:
+            return name
+        wanted = self._types.find("capability", value) if value is not None else wish.requirement.capability
+        if wanted is None:
+            return None
+        fitting = [each for each in offered.values() if each.type is not None and each.type.is_a(wanted)]
+        welcome = [each.name for each in fitting if not each.valid_sources
+                   or any(wish.source.type.is_a(source) for source in each.valid_sources)]
+        if not welcome and any_source:
+            welcome = [each.name for each in fitting]
+        return welcome[0] if welcome else None
+
+    def _only_candidate(self, wish: Wish, type_: Type | None) -> tuple[NodeTemplate, str] | None:
+        found = []
+        for candidate_type, nodes in self._by_type.items():
+            if type_ is not None and not candidate_type.is_a(type_):
+                continue
+            capability = self._capability(wish, candidate_type, any_source=False)
+            if capability is not None:
+                found += [(node, capability) for node in nodes
+                          if node is not wish.source and self._passes(wish, node)]
+        if len(found) == 1:
+            return found[0]
+        if (wish.source.name, wish.requirement.name) not in self._left_open:
+            self._report_no_target(wish, type_, [node.name for node, _ in found])
+        return None
+
+    def _report_no_target(self, wish: Wish, type_: Type | None, fitting: list[str]) -> None:
+        of_type = f" of type `{type_.name}`" if type_ is not None else ""
+        what = f"{wish.what} needs a node{of_type} with {self._wanted(wish)}"
+        if fitting:
+            self._problems.add(wish.place, f"{what}, and several have it: {listed(fitting)}; name one of them",
+                               Kind.UNSATISFIED)
+        else:
+            self._problems.add(wish.place, f"{what}, and no node template has it", Kind.UNSATISFIED)
+
+    def _passes(self, wish: Wish, node: NodeTemplate) -> bool:
+        """Whether a node passes the requirement's node filter, as far as its values are known now."""
+        for source in (wish.body, wish.requirement.body):
+            node_filter = field(source, "node_filter")
+            if not self._pass(field(node_filter, "properties"), node.spec.properties):
+                return False
+            for key, value in named(field(node_filter, "capabilities")):
+                capability = node.spec.capabilities.get(key.text)
+                if capability is not None and not self._pass(field(value, "properties"), capability.properties):
+                    return False
+        return True
+
+    def _pass(self, filters: Value | None, properties: dict[str, object]) -> bool:
+        for key, value in named(filters):
+            parameter = properties.get(key.text)
+            known = getattr(parameter, "value", None)
+            if known is None or getattr(parameter, "dynamic", False):
+                continue
+            constraints = [plain(each) for each in (items(value) or [value])]
+            try:
+                if broken_constraints(known, constraints, getattr(parameter, "type", "any")):
+                    return False
+            except InvalidInputError:
+                return False
+        return True
+
+    def _relationship_body(self, wish: Wish) -> Mapping:
+        """What the author says about the relationship: a template's body, an inline one, or nothing."""
+        value = field(wish.body, "relationship")
+        if value is None:
+            return Mapping(wish.body.mark, {}, {})
+        template = self._relationship_templates.get(text(value) or "")
+        return template if template is not None else long_form(value, "type")
+
+    def _relationship_type(self, wish: Wish, body: Mapping) -> Type | None:
+        value = field(body, "type")
+        if value is not None:
+            return self._types.need("relationship", value, f"{wish.what} makes a relationship of type")
+        return wish.requirement.relationship or self._types.normative("relationship", ROOT)
+
+    def _build(self, wish: Wish, body: Mapping, type_: Type, target: NodeTemplate | None,
+               capability: str) -> RelationshipSpec | None:
+        context = Context(self._names, type_, in_relationship=True)
+        what = f"the relationship of {wish.what}"
+        properties = self._assignments.properties(properties_of(type_), field(body, "properties"), context, what,
+                                                  wish.place)
+        attributes = self._assignments.attributes(attributes_of(type_), field(body, "attributes"), context, what)
+        interfaces = self._interfaces.build(self._declared_interfaces(wish, type_), field(body, "interfaces"), context,
+                                            what, {}, implemented_only=True)
+        if target is None:
+            return None
+        return RelationshipSpec(
+            name=wish.requirement.name, target=target.name, type=type_.name, types=type_.names, capability=capability,
+            hosted=HOSTED_ON in type_.names, properties=properties,
+            attributes={name: each for name, each in attributes.items() if name != "tosca_name"},
+            interfaces=interfaces, location=str(wish.place))
+
+    def _declared_interfaces(self, wish: Wish, type_: Type) -> dict[str, Interface]:
+        """Those of the relationship type, refined by the definition of the requirement."""
+        declared = interfaces_of(type_)
+        own = field(wish.requirement.relationship_body, "interfaces")
+        return declared if own is None else self._interfaces.merge(declared, own, wish.what)

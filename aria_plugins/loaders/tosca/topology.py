@@ -1,0 +1,190 @@
+"""The topology template: from inputs, node templates and all the rest to a service template."""
+
+from __future__ import annotations
+
+from aria_core import NodeSpec, ParameterSpec, TemplateSpec
+
+from .assignments import Assignments
+from .conversion import Converter
+from .copies import with_copies
+from .declarations import Declarations
+from .functions import ENTITIES, Context, Names
+from .interfaces import Interfaces
+from .members import Parameter, attributes_of, interfaces_of, properties_of
+from .operations import Implementations
+from .policies import Policies
+from .problems import Kind, Problems
+from .requirements import NodeTemplate, Requirements
+from .types import Types
+from .values import Mapping, Scalar, Value, field, fields, items, named, place_of, plain, text
+
+
+class Topology:
+    """Builds the service template of a document."""
+
+    def __init__(self, types: Types, implementations: Implementations, problems: Problems) -> None:
+        self._types = types
+        self._problems = problems
+        self._converter = Converter(problems)
+        self._declarations = Declarations(types, self._converter, problems)
+        self._assignments = Assignments(types, self._converter, problems)
+        self._interfaces = Interfaces(types, self._converter, implementations, problems)
+        self._names = Names()
+        self._policies = Policies(types, self._assignments, self._interfaces, problems, self._names)
+
+    def build(self, root: Value | None, name: str) -> TemplateSpec:
+        """The service template that a document describes; all that is wrong goes to the problems."""
+        self._declarations.check()
+        topology = field(root, "topology_template")
+        template = TemplateSpec(name=name, description=_description(root, topology),
+                                metadata=plain(metadata) if (metadata := field(root, "metadata")) else {})
+        templates = with_copies("node", field(topology, "node_templates"), self._problems)
+        relationships = with_copies("relationship", field(topology, "relationship_templates"), self._problems)
+        self._collect_names(topology, templates, relationships)
+        template.inputs = self._inputs(topology)
+        nodes = self._nodes(templates)
+        template.nodes = {each.name: each.spec for each in nodes.values()}
+        self._check_relationship_templates(relationships)
+        requirements = Requirements(self._types, self._assignments, self._interfaces, self._problems, self._names)
+        requirements.fulfil(nodes, relationships, self._left_open(topology))
+        self._check_hosts(nodes)
+        self._policies.groups(list(named(field(topology, "groups"))), nodes)
+        self._policies.policies(list(named(field(topology, "policies"))), nodes, template)
+        template.outputs = self._outputs(topology)
+        self._refuse_the_rest(topology)
+        return template
+
+    def _collect_names(self, topology: Value | None, templates: dict[str, Mapping],
+                       relationships: dict[str, Mapping]) -> None:
+        names = self._names
+        names.inputs.update(fields(field(topology, "inputs")))
+        names.templates.update(templates)
+        for name, body in templates.items():
+            value = field(body, "type")
+            names.nodes[name] = None if value is None else self._types.find("node", value)
+        for name, body in relationships.items():
+            value = field(body, "type")
+            names.others[name] = None if value is None else self._types.find("relationship", value)
+        for kind, section in (("group", "groups"), ("policy", "policies")):
+            for key, body in named(field(topology, section)):
+                self._collect_other(kind, key.text, body)
+
+    def _collect_other(self, kind: str, name: str, body: Value) -> None:
+        """Groups and policies do not live on: what expressions read of them is known now."""
+        value = field(body, "type")
+        type_ = None if value is None else self._types.find(kind, value)
+        for each in (name, type_.name if type_ is not None else name):
+            if each not in self._names.nodes:
+                self._names.others.setdefault(each, type_)
+                self._names.other_values.setdefault(each, {
+                    key: plain(given) for key, given in fields(field(body, "properties")).items()})
+
+    def _inputs(self, topology: Value | None) -> dict[str, ParameterSpec]:
+        context = Context(self._names, knows_self=False)
+        built = {}
+        for key, value in named(field(topology, "inputs")):
+            if isinstance(value, Mapping):
+                built[key.text] = self._parameter(key, value, f"the input `{key.text}`", context)
+        return built
+
+    def _parameter(self, key: Scalar, body: Mapping, what: str, context: Context) -> ParameterSpec:
+        member = Parameter(key, body, self._types)
+        for constraint in items(field(body, "constraints")):
+            self._declarations.check_constraint(constraint, what)
+        spec = self._converter.parameter(None, member, what, context)
+        spec.constraints = [plain(each) for each in member.schema.constraints]
+        return spec
+
+    def _outputs(self, topology: Value | None) -> dict[str, ParameterSpec]:
+        context = Context(self._names, knows_self=False)
+        return {key.text: self._parameter(key, value, f"the output `{key.text}`", context)
+                for key, value in named(field(topology, "outputs")) if isinstance(value, Mapping)}
+
+    def _nodes(self, templates: dict[str, Mapping]) -> dict[str, NodeTemplate]:
+        built = {}
+        for name, body in templates.items():
+            node = self._node(Scalar(body.mark, name, name), body)
+            if node is not None:
+                built[name] = node
+        return built
+
+    def _node(self, key: Scalar, body: Mapping) -> NodeTemplate | None:
+        name, what = key.text, f"node template `{key.text}`"
+        self._check_node(key, body, what)
+        value = field(body, "type")
+        type_ = None if value is None else self._types.need("node", value, f"{what} has the type")
+        if type_ is None:
+            return None
+        context = Context(self._names, type_, name)
+        place = place_of(key)
+        artifacts = self._assignments.artifact_bodies(type_, field(body, "artifacts"))
+        files = {each: file for each, artifact in artifacts.items() if (file := field(artifact, "file")) is not None}
+        spec = NodeSpec(
+            name=name, type=type_.name, types=type_.names, description=text(field(body, "description")) or "",
+            properties=self._assignments.properties(properties_of(type_), field(body, "properties"), context, what,
+                                                    place),
+            attributes=self._assignments.node_attributes(type_, name, field(body, "attributes"), context, what),
+            capabilities=self._assignments.capabilities(type_, field(body, "capabilities"), context, what, place),
+            interfaces=self._interfaces.build(interfaces_of(type_), field(body, "interfaces"), context, what, files),
+            artifacts=self._assignments.artifacts(artifacts, what), location=str(place))
+        return NodeTemplate(key, body, type_, spec)
+
+    def _check_node(self, key: Scalar, body: Mapping, what: str) -> None:
+        if key.text in ENTITIES:
+            self._problems.add(place_of(key), f"no node template may be called {key.text}: functions use this word")
+        if field(body, "type") is None:
+            self._problems.add(place_of(key), f"{what} lacks the keyname `type`")
+        for directive in items(field(body, "directives")):
+            self._problems.add(place_of(directive), f"the directive `{text(directive)}` is not supported yet; "
+                               "nodes are always created", Kind.UNSUPPORTED)
+
+    def _check_relationship_templates(self, templates: dict[str, Mapping]) -> None:
+        for name, body in templates.items():
+            what, value = f"relationship template `{name}`", field(body, "type")
+            key = Scalar(body.mark, name, name)
+            if value is None:
+                self._problems.add(place_of(key), f"{what} lacks the keyname `type`")
+                continue
+            type_ = self._types.need("relationship", value, f"{what} has the type")
+            if type_ is None:
+                continue
+            context = Context(self._names, type_, in_relationship=True)
+            self._assignments.properties(properties_of(type_), field(body, "properties"), context, what, place_of(key))
+            self._assignments.attributes(attributes_of(type_), field(body, "attributes"), context, what)
+            self._interfaces.build(interfaces_of(type_), field(body, "interfaces"), context, what, {})
+
+    def _left_open(self, topology: Value | None) -> set[tuple[str, str]]:
+        """The requirements that substitution mappings leave to another template."""
+        mapping = field(topology, "substitution_mappings")
+        value = field(mapping, "node_type")
+        if value is not None:
+            self._types.need("node", value, "the substitution mappings stand for the node type")
+            self._problems.warn(place_of(value), "substitution mappings have no effect yet: the template can only be "
+                                "used by itself")
+        pairs = [[text(each) or "" for each in items(entry)] for _, entry in named(field(mapping, "requirements"))]
+        return {(pair[0], pair[1]) for pair in pairs if len(pair) == 2}
+
+    def _check_hosts(self, nodes: dict[str, NodeTemplate]) -> None:
+        hosts = {name: next((each.target for each in node.spec.relationships if each.hosted), None)
+                 for name, node in nodes.items()}
+        settled: set[str] = set()
+        for start in hosts:
+            trail: dict[str, None] = {}
+            name: str | None = start
+            while name is not None and name not in settled and name not in trail:
+                trail[name] = None
+                name = hosts.get(name)
+            if name is not None and name in trail:
+                order = list(trail)
+                loop = " -> ".join([*order[order.index(name):], name])
+                self._problems.add(place_of(nodes[name].key), f"these node templates are hosted on each other: {loop}")
+            settled.update(trail)
+
+    def _refuse_the_rest(self, topology: Value | None) -> None:
+        for key, _ in named(field(topology, "workflows")):
+            self._problems.add(place_of(key), f"the workflow `{key.text}` is written in TOSCA, which is not supported "
+                               "yet; a policy of type aria.Workflow names one written in Python", Kind.UNSUPPORTED)
+
+
+def _description(root: Value | None, topology: Value | None) -> str:
+    return text(field(root, "description")) or text(field(topology, "description")) or ""

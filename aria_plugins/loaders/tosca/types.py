@@ -1,0 +1,191 @@
+"""The type hierarchy: every type of every document, found by name from where the name is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+from .documents import Document, Library
+from .keynames import TYPE_SECTIONS
+from .problems import Place, Problems, suggestion
+from .profiles import IMPLICIT
+from .values import Mapping, Scalar, Value, field, place_of, text
+
+_SHORTHAND = MappingProxyType({
+    "artifact": ("tosca.artifacts.",),
+    "data": ("tosca.datatypes.", "tosca.datatypes.network."),
+    "capability": ("tosca.capabilities.", "tosca.capabilities.network."),
+    "interface": ("tosca.interfaces.node.lifecycle.", "tosca.interfaces.relationship.", "tosca.interfaces."),
+    "relationship": ("tosca.relationships.", "tosca.relationships.network."),
+    "node": ("tosca.nodes.", "tosca.nodes.network."),
+    "group": ("tosca.groups.",),
+    "policy": ("tosca.policies.",),
+})
+"""Kind of type -> what may be left out at the beginning of a normative type's name."""
+
+NATIVE_DATA = (
+    "string", "integer", "float", "boolean", "timestamp", "null", "version", "range", "list", "map",
+    "scalar-unit.size", "scalar-unit.time", "scalar-unit.frequency", "scalar-unit.bitrate", "any")
+"""The data types that YAML and TOSCA themselves have."""
+
+
+class Type:
+    """One type: its own definition and its ancestors."""
+
+    def __init__(self, kind: str, name: str, key: Scalar, body: Value, types: Types) -> None:
+        self.kind = kind
+        self.name = name
+        self.key = key
+        self.body = body if isinstance(body, Mapping) else Mapping(key.mark, {}, {})
+        self.types = types
+        self.parent: Type | None = None
+        self.memo: dict[str, Any] = {}
+        """What `members` has worked out about it."""
+
+    @property
+    def place(self) -> Place:
+        """Where the type is defined."""
+        return place_of(self.key)
+
+    @cached_property
+    def lineage(self) -> tuple[Type, ...]:
+        """The type and its ancestors, nearest first."""
+        return (self, *self.parent.lineage) if self.parent else (self,)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names of the type and its ancestors, nearest first."""
+        return [each.name for each in self.lineage]
+
+    def is_a(self, other: Type) -> bool:
+        """Whether it is `other` or derived from it."""
+        return other in self.lineage
+
+    @cached_property
+    def native(self) -> str | None:
+        """The native data type that a data type comes from; None for all others."""
+        parent = text(field(self.lineage[-1].body, "derived_from"))
+        native = (parent or "").removeprefix("tosca:")
+        return native if native in NATIVE_DATA else None
+
+
+Names = dict[str, dict[str, Type]]
+"""Kind -> name -> type."""
+
+
+class Types:
+    """All types of one load."""
+
+    def __init__(self, library: Library, main: Document, problems: Problems) -> None:
+        self.problems = problems
+        self._own: dict[str, Names] = {}
+        self._visible: dict[str, Names] = {}
+        self._profiles = [library.profile(name) for name in IMPLICIT[main.version]]
+        self._documents = list(library.documents.values())
+        for document in self._documents:
+            self._own[document.name] = self._define(document)
+        for document in self._documents:
+            self._names(document)
+        self._link()
+
+    def _define(self, document: Document) -> Names:
+        names: Names = {kind: {} for kind in TYPE_SECTIONS.values()}
+        for section, kind in TYPE_SECTIONS.items():
+            value = field(document.root, section)
+            if isinstance(value, Mapping):
+                names[kind] = {name: Type(kind, name, value.keys[name], body, self)
+                               for name, body in value.entries.items()}
+        return names
+
+    def _names(self, document: Document) -> Names:
+        """What can be named in `document` besides the profiles that need no import."""
+        if document.name in self._visible:
+            return self._visible[document.name]
+        names: Names = {kind: dict(own) for kind, own in self._own[document.name].items()}
+        self._visible[document.name] = names
+        for prefix, imported, place in document.imports:
+            if imported not in self._profiles:
+                self._add(names, prefix, self._names(imported), place)
+        return names
+
+    def _add(self, names: Names, prefix: str, imported: Names, place: Place) -> None:
+        for kind, types in imported.items():
+            for name, each in types.items():
+                full = f"{prefix}:{name}" if prefix else name
+                other = names[kind].setdefault(full, each)
+                if other is not each:
+                    self.problems.add(place, f"this import brings a second {kind} type `{full}` (from {each.place}); "
+                                      f"the first is at {other.place}")
+
+    def _link(self) -> None:
+        for each in self._all():
+            value = field(each.body, "derived_from")
+            name = text(value)
+            if value is not None and name and not (each.kind == "data" and is_native(name)):
+                each.parent = self.need(each.kind, value, f"{each.kind} type `{each.name}` is derived from")
+        for each in self._all():
+            self._cut_loop(each)
+
+    def _cut_loop(self, start: Type) -> None:
+        trail = [start]
+        while trail[-1].parent is not None and trail[-1].parent is not start and len(trail) < 10_000:
+            if trail[-1].parent in trail:
+                return
+            trail.append(trail[-1].parent)
+        if trail[-1].parent is start:
+            loop = " -> ".join(each.name for each in [*trail, start])
+            self.problems.add(start.place, f"these {start.kind} types are derived from each other in a loop: {loop}")
+            start.parent = None
+
+    def _all(self) -> Iterator[Type]:
+        for names in self._own.values():
+            for types in names.values():
+                yield from types.values()
+
+    def declared(self) -> Iterator[Type]:
+        """The types of the author's own documents."""
+        for document in self._documents:
+            if not document.is_profile:
+                for types in self._own[document.name].values():
+                    yield from types.values()
+
+    def find(self, kind: str, value: Value) -> Type | None:
+        """The type whose name `value` is, seen from the document in which it stands."""
+        name = text(value)
+        if not name:
+            return None
+        own = self._visible.get(value.mark.name, {}).get(kind, {}).get(name)
+        return own or self.normative(kind, name)
+
+    def normative(self, kind: str, name: str) -> Type | None:
+        """The normative type of this name: full, shorthand or with the prefix ``tosca:``."""
+        bare = name.removeprefix("tosca:")
+        for full in (name, *(f"{prefix}{bare}" for prefix in _SHORTHAND[kind])):
+            for profile in self._profiles:
+                found = self._own[profile.name][kind].get(full)
+                if found is not None:
+                    return found
+        return None
+
+    def need(self, kind: str, value: Value, what: str) -> Type | None:
+        """Like `find`, but that there is no such type is a problem; `what` begins its sentence."""
+        found = self.find(kind, value)
+        name = text(value)
+        if found is None and name:
+            self.problems.add(place_of(value), f"{what} `{name}`, but there is no such {kind} type"
+                              + suggestion(name, self._known(kind, value)))
+        return found
+
+    def _known(self, kind: str, value: Value) -> list[str]:
+        known = list(self._visible.get(value.mark.name, {}).get(kind, {}))
+        for profile in self._profiles:
+            normative = list(self._own[profile.name][kind])
+            known += normative + [each.rpartition(".")[2] for each in normative]
+        return known + list(NATIVE_DATA if kind == "data" else ())
+
+
+def is_native(name: str) -> bool:
+    """Whether this names a data type that TOSCA itself has."""
+    return name.removeprefix("tosca:") in NATIVE_DATA
