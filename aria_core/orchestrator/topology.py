@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import gc
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -87,9 +89,23 @@ def create_service(model: ModelStorage, template: ServiceTemplate, name: str,
     check_name(name, "service")
     spec, ids = template_spec(model, template)
     given = check_inputs(spec.inputs, inputs or {}, f"service template {spec.name!r}")
-    service = ServiceBuilder(spec, given).build(name, ids)
-    service.service_template_id = template.id
-    return model.service.put(service)
+    with _without_collector():
+        service = ServiceBuilder(spec, given).build(name, ids)
+        service.service_template_id = template.id
+        return model.service.put(service)
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    # A thousand nodes are 11,000 rows that all refer to each other and all stay: looking for garbage
+    # among them again and again takes 40 % of the time (2.4 s instead of 1.5 s).
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def delete_service(model: ModelStorage, resources: ResourceStorage, service: Service, *,

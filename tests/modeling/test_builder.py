@@ -6,6 +6,7 @@ import functools
 import os.path
 import textwrap
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import msgspec
@@ -93,7 +94,7 @@ class Callable:
     def __call__(self) -> None: ...
 
 
-main = textwrap.dedent.__class__(textwrap.dedent.__code__, {"__name__": "__main__"}, "main")
+main = FunctionType(textwrap.dedent.__code__, {"__name__": "__main__"}, "main")
 
 
 @pytest.mark.parametrize(("function", "message"), [
