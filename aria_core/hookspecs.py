@@ -49,12 +49,14 @@ def aria_executor() -> type[Executor]:
 
         class PoolExecutor(FutureExecutor):
             def __init__(self, slots: int = 2) -> None:
-                super().__init__()
                 self.slots = slots
                 self._pool = ThreadPoolExecutor(slots)
 
-            def start(self, call: Call) -> "Future[bytes]":
+            def start(self, call: Call) -> Future[bytes]:
                 return self._pool.submit(run_encoded, call.encode())
+
+            def stop(self) -> None:
+                self._pool.shutdown(cancel_futures=True)
 
         @hookimpl
         def aria_executor():

@@ -40,11 +40,16 @@ def test_without_any_file_everything_lies_in_the_users_data_directory(home):
     data = home / "data" / "aria"
     assert shown(config) == {
         "executor.use": "process",
-        "model_storage.use": "sql", "model_storage.url": f"sqlite:///{data}/aria.db",
-        "resource_storage.use": "file", "resource_storage.directory": f"{data}/resources",
+        "model_storage.use": "sql",
+        "model_storage.url": f"sqlite:///{data}/aria.db",
+        "resource_storage.use": "file",
+        "resource_storage.directory": f"{data}/resources",
         "plugins.directory": f"{data}/plugins",
-        "workflow.task_max_attempts": 30, "workflow.task_retry_interval": 30.0,
-        "logging.level": "warning", "logging.format": "text", "logging.file": None,
+        "workflow.task_max_attempts": 30,
+        "workflow.task_retry_interval": 30.0,
+        "logging.level": "warning",
+        "logging.format": "text",
+        "logging.file": None,
         "hooks.disable": [],
     }
     assert set(sources(config).values()) == {"default"}
@@ -53,15 +58,27 @@ def test_without_any_file_everything_lies_in_the_users_data_directory(home):
 
 
 def test_each_layer_wins_over_the_one_before_and_every_value_remembers_its_layer(home):
-    user = write(home / "config/aria/aria.toml", "executor.a = 1\nexecutor.b = 1\nexecutor.c = 1\nexecutor.d = 1\nexecutor.e = 1")
-    project = write(home / "project/aria.toml", "executor.b = 2\nexecutor.c = 2\nexecutor.d = 2\nexecutor.e = 2")
+    user = write(
+        home / "config/aria/aria.toml",
+        "executor.a = 1\nexecutor.b = 1\nexecutor.c = 1\nexecutor.d = 1\nexecutor.e = 1",
+    )
+    project = write(
+        home / "project/aria.toml", "executor.b = 2\nexecutor.c = 2\nexecutor.d = 2\nexecutor.e = 2"
+    )
     config = Config.load(
         environ={"ARIA_EXECUTOR__C": "3", "ARIA_EXECUTOR__D": "3", "ARIA_EXECUTOR__E": "3"},
-        flags={"executor.d": "4", "executor.e": "4"}, values={"executor": {"e": 5}})
+        flags={"executor.d": "4", "executor.e": "4"},
+        values={"executor": {"e": 5}},
+    )
     values, where = shown(config), sources(config)
     assert [values[f"executor.{each}"] for each in "abcde"] == [1, 2, 3, 4, 5]
     assert [where[f"executor.{each}"] for each in "abcde"] == [
-        str(user), str(project), "ARIA_EXECUTOR__C", "flag executor.d", "call"]
+        str(user),
+        str(project),
+        "ARIA_EXECUTOR__C",
+        "flag executor.d",
+        "call",
+    ]
     assert config.files == (user, project)
 
 
@@ -90,7 +107,7 @@ def test_a_file_above_that_belongs_to_somebody_else_is_refused(home, monkeypatch
     else:
         monkeypatch.setattr(os, "getuid", lambda: me + 1)
     assert Config.load(environ={}, directory=home / "project").files
-    with pytest.raises(ConfigurationError, match="belongs to another user; name it with --config"):
+    with pytest.raises(ConfigurationError, match=r"belongs to another user; name it with --config"):
         Config.load(environ={}, directory=home / "project/sub")
 
 
@@ -98,14 +115,20 @@ def test_a_file_above_that_belongs_to_somebody_else_is_refused(home, monkeypatch
 def test_a_named_file_takes_the_place_of_the_project_file(home, way):
     write(home / "project/aria.toml", "[executor]\nslots = 4")
     other = write(home / "other.toml", "[executor]\nslots = 5")
-    config = Config.load("../other.toml", environ={}) if way == "flag" else Config.load(
-        environ={"ARIA_CONFIG": str(other)})
+    config = (
+        Config.load("../other.toml", environ={})
+        if way == "flag"
+        else Config.load(environ={"ARIA_CONFIG": str(other)})
+    )
     assert shown(config)["executor.slots"] == 5
 
 
 def test_relative_paths_and_sqlite_urls_count_from_their_file(home):
-    write(home / "project/aria.toml",
-          '[model_storage]\nurl = "sqlite:///db/aria.db?timeout=3"\n[plugins]\ndirectory = "plugins"\n[logging]\nfile = "log"')
+    write(
+        home / "project/aria.toml",
+        '[model_storage]\nurl = "sqlite:///db/aria.db?timeout=3"\n'
+        '[plugins]\ndirectory = "plugins"\n[logging]\nfile = "log"',
+    )
     config = Config.load(environ={}, directory=home / "project/sub")
     project = home / "project"
     assert config.keywords("model_storage")["url"].value == f"sqlite:///{project}/db/aria.db?timeout=3"
@@ -113,16 +136,30 @@ def test_relative_paths_and_sqlite_urls_count_from_their_file(home):
     assert config.logging.file == project / "log"
 
 
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:", "sqlite:////var/aria.db", "postgresql://host/db"])
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///:memory:", "sqlite:////var/aria.db", "postgresql://host/db"]
+)
 def test_other_urls_stay_as_they_are(home, url):
     config = Config.load(environ={"ARIA_MODEL_STORAGE__URL": url})
     assert config.keywords("model_storage")["url"].value == url
 
 
-@pytest.mark.parametrize(("text", "value"), [
-    ("2", 2), ("2.5", 2.5), ("true", True), ("null", None), ('["a"]', ["a"]), ('{"a": 1}', {"a": 1}), ('"2"', "2"),
-    ("plain", "plain"), ("NaN", "NaN"), ("", ""), ("[" * 100_000, "[" * 100_000),
-])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2", 2),
+        ("2.5", 2.5),
+        ("true", True),
+        ("null", None),
+        ('["a"]', ["a"]),
+        ('{"a": 1}', {"a": 1}),
+        ('"2"', "2"),
+        ("plain", "plain"),
+        ("NaN", "NaN"),
+        ("", ""),
+        ("[" * 100_000, "[" * 100_000),
+    ],
+)
 def test_a_variable_is_json_if_it_parses_and_text_otherwise(home, text, value):
     config = Config.load(environ={"ARIA_EXECUTOR__THING": text})
     assert config.keywords("executor")["thing"].value == value
@@ -138,7 +175,10 @@ def test_hooks_have_sections_of_their_own(home):
     config = Config.load(environ={"ARIA_HOOKS__MY_JOURNAL__LEVEL": "3"})
     assert config.hooks.disable == ["noisy"]
     assert config.hook_names == {"my_journal"}
-    assert {key: each.value for key, each in config.hook_keywords("my-journal").items()} == {"file": "j.txt", "level": 3}
+    assert {key: each.value for key, each in config.hook_keywords("my-journal").items()} == {
+        "file": "j.txt",
+        "level": 3,
+    }
 
 
 @pytest.mark.parametrize("text", ["a, b", '["a", "b"]', "a,b"])
@@ -147,10 +187,10 @@ def test_disabled_hooks_may_be_listed_in_a_variable(home, text):
 
 
 MISTAKES = {
-    'exekutor.use = "x"': "there is no section [exekutor]; accepted are executor, model_storage, resource_storage, ",
-    "[workflow]\ntask_max_attemps = 3": "[workflow] has no key 'task_max_attemps'; accepted are task_max_attempts, ",
+    'exekutor.use = "x"': "there is no section [exekutor]; accepted are executor, ",
+    "[workflow]\ntask_max_attemps = 3": "[workflow] has no key 'task_max_attemps'; accepted are task_",
     "[workflow]\ntask_max_attempts = 'many'": "[workflow] task_max_attempts: Expected `int`, got `str`",
-    "[logging]\nlevel = 'loud'": "[logging] level: Invalid enum value 'loud'; accepted are debug, info, warning, ",
+    "[logging]\nlevel = 'loud'": "[logging] level: Invalid enum value 'loud'; accepted are debug, ",
     "[logging]\nformat = 3": "[logging] format: Expected `str`, got `int`; accepted are text, json",
     "[hooks]\ndisable = 3": "[hooks] disable: Expected `array`, got `int`",
     "[hooks]\njournal = 3": "hooks.journal is a section of keys, not 3",
@@ -171,11 +211,14 @@ def test_a_mistake_in_a_file_is_one_sentence_with_file_key_and_what_is_accepted(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("variable", "message"), [
-    ("ARIA_EXEKUTOR__USE", "ARIA_EXEKUTOR__USE: there is no section [exekutor]"),
-    ("ARIA_EXECUTOR__A__B", "ARIA_EXECUTOR__A__B names no setting"),
-    ("ARIA_WORKFLOW__X", "ARIA_WORKFLOW__X: [workflow] has no key 'x'"),
-])
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("ARIA_EXEKUTOR__USE", "ARIA_EXEKUTOR__USE: there is no section [exekutor]"),
+        ("ARIA_EXECUTOR__A__B", "ARIA_EXECUTOR__A__B names no setting"),
+        ("ARIA_WORKFLOW__X", "ARIA_WORKFLOW__X: [workflow] has no key 'x'"),
+    ],
+)
 def test_a_mistake_in_the_environment_names_the_variable(home, variable, message):
     with pytest.raises(ConfigurationError) as caught:
         Config.load(environ={variable: "1"})
@@ -184,20 +227,30 @@ def test_a_mistake_in_the_environment_names_the_variable(home, variable, message
 
 @pytest.mark.parametrize("flags", [{"executor": "x"}, {"a.b.c": "x"}, {"hooks.a.b.c": "x"}])
 def test_a_flag_that_names_no_setting_is_refused(home, flags):
-    with pytest.raises(ConfigurationError, match="^flag "):
+    with pytest.raises(ConfigurationError, match=r"^flag "):
         Config.load(environ={}, flags=flags)
 
 
-@pytest.mark.parametrize("values", [
-    {"task_max_attempts": 0}, {"task_max_attempts": -2}, {"task_retry_interval": -1},
-    {"task_retry_interval": float("inf")}, {"task_retry_interval": float("nan")}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"task_max_attempts": 0},
+        {"task_max_attempts": -2},
+        {"task_retry_interval": -1},
+        {"task_retry_interval": float("inf")},
+        {"task_retry_interval": float("nan")},
+    ],
+)
 def test_numbers_out_of_range_are_refused(home, values):
     with pytest.raises(ConfigurationError, match=r"^\[workflow\] task_.* is .*; accepted are"):
         Config.of({"workflow": values})
 
 
-@pytest.mark.parametrize("make", [
-    lambda path: path, lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff")], ids=["gone", "folder", "bytes"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda path: path, lambda path: path.mkdir(), lambda path: path.write_bytes(b"\xff")],
+    ids=["gone", "folder", "bytes"],
+)
 def test_a_named_file_that_cannot_be_read_is_one_sentence(home, make):
     path = home / "other.toml"
     make(path)
@@ -207,7 +260,9 @@ def test_a_named_file_that_cannot_be_read_is_one_sentence(home, make):
 
 
 def test_secrets_are_masked_when_shown_and_given_when_used(home):
-    config = Config.of({"model_storage": {"url": "postgresql://me:hunter2@host/db"}, "executor": {"token": "hunter2"}})
+    config = Config.of(
+        {"model_storage": {"url": "postgresql://me:hunter2@host/db"}, "executor": {"token": "hunter2"}}
+    )
     assert "hunter2" not in str(config.rows())
     assert config.keywords("executor")["token"].value == "hunter2"
 

@@ -15,9 +15,19 @@ from aria_core.settings import MASK, Secret, Setting, convert, make, masked, sig
 
 
 class Sample:
-    def __init__(self, name: str, *, size: int = 1, ratio: float = 0.5, folder: Path | None = None,
-                 place: str | Path = "", password: Secret | None = None, kind: Literal["a", "b"] = "a",
-                 paths: tuple[Path, ...] = (), extra: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        size: int = 1,
+        ratio: float = 0.5,
+        folder: Path | None = None,
+        place: str | Path = "",
+        password: Secret | None = None,
+        kind: Literal["a", "b"] = "a",
+        paths: tuple[Path, ...] = (),
+        extra: Mapping[str, int] | None = None,
+    ) -> None:
         self.values = {key: value for key, value in locals().items() if key != "self"}
 
 
@@ -46,11 +56,32 @@ def settings(**values: object) -> dict[str, Setting]:
 
 
 def test_values_are_converted_by_the_annotations():
-    made = make(Sample, settings(name="n", size=2, ratio=3, folder="f", place="/p", password="p", kind="b",  # noqa: S106
-                                 paths=["x", "~y"], extra={"k": 1}), "sample")
+    made = make(
+        Sample,
+        settings(
+            name="n",
+            size=2,
+            ratio=3,
+            folder="f",
+            place="/p",
+            password="p",
+            kind="b",
+            paths=["x", "~y"],
+            extra={"k": 1},
+        ),
+        "sample",
+    )
     assert made.values == {
-        "name": "n", "size": 2, "ratio": 3.0, "folder": Path("/etc/aria/f"), "place": Path("/p"),
-        "password": Secret("p"), "kind": "b", "paths": (Path("/etc/aria/x"), Path("/etc/aria/~y")), "extra": {"k": 1}}
+        "name": "n",
+        "size": 2,
+        "ratio": 3.0,
+        "folder": Path("/etc/aria/f"),
+        "place": Path("/p"),
+        "password": Secret("p"),
+        "kind": "b",
+        "paths": (Path("/etc/aria/x"), Path("/etc/aria/~y")),
+        "extra": {"k": 1},
+    }
 
 
 def test_a_path_at_home_is_expanded(monkeypatch):
@@ -62,16 +93,19 @@ def test_a_dataclass_is_made_like_any_class():
     assert make(Plain, settings(folder="f"), "plain") == Plain(Path("/etc/aria/f"), 3)
 
 
-@pytest.mark.parametrize(("values", "message"), [
-    ({"name": 1}, "aria.toml: [sample] name: Expected `str`, got `int`"),
-    ({"name": "n", "size": True}, "aria.toml: [sample] size: Expected `int`, got `bool`"),
-    ({"name": "n", "size": 2.5}, "aria.toml: [sample] size: Expected `int`, got `float`"),
-    ({"name": "n", "folder": 3}, "aria.toml: [sample] folder: Expected `Path`, got `int`"),
-    ({"name": "n", "kind": "c"}, "aria.toml: [sample] kind: Invalid enum value 'c'"),
-    ({"name": "n", "nome": 1}, "aria.toml: [sample] has no key 'nome'"),
-    ({"self": 1}, "aria.toml: [sample] has no key 'self'"),
-    ({}, "[sample] lacks name"),
-])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"name": 1}, "aria.toml: [sample] name: Expected `str`, got `int`"),
+        ({"name": "n", "size": True}, "aria.toml: [sample] size: Expected `int`, got `bool`"),
+        ({"name": "n", "size": 2.5}, "aria.toml: [sample] size: Expected `int`, got `float`"),
+        ({"name": "n", "folder": 3}, "aria.toml: [sample] folder: Expected `Path`, got `int`"),
+        ({"name": "n", "kind": "c"}, "aria.toml: [sample] kind: Invalid enum value 'c'"),
+        ({"name": "n", "nome": 1}, "aria.toml: [sample] has no key 'nome'"),
+        ({"self": 1}, "aria.toml: [sample] has no key 'self'"),
+        ({}, "[sample] lacks name"),
+    ],
+)
 def test_a_wrong_setting_is_located_and_the_signature_is_shown(values, message):
     with pytest.raises(ExtensionSettingsError) as caught:
         make(Sample, settings(**values), "sample")
@@ -88,11 +122,14 @@ def test_text_from_the_environment_stays_text_where_text_is_asked_for():
         convert(number, list[int])
 
 
-@pytest.mark.parametrize(("error", "kind", "message"), [
-    ("value", ExtensionSettingsError, "the error must not be 'value'; it is Refusing"),
-    ("aria", StorageUnavailableError, "^nobody home$"),
-    ("other", ExtensionBrokenError, "Refusing cannot be made: OSError: disk on fire"),
-])
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        ("value", ExtensionSettingsError, "the error must not be 'value'; it is Refusing"),
+        ("aria", StorageUnavailableError, "^nobody home$"),
+        ("other", ExtensionBrokenError, "Refusing cannot be made: OSError: disk on fire"),
+    ],
+)
 def test_what_a_constructor_raises_is_told_apart(error, kind, message):
     with pytest.raises(kind, match=message):
         make(Refusing, settings(error=error), "refusing")
@@ -112,19 +149,27 @@ def test_a_secret_shows_itself_to_nobody():
 
 
 def test_the_default_of_a_secret_keyword_is_masked_in_the_signature():
-    def __init__(self, token: str = "t0ps3cret"):  # noqa: N807, S107
+    def __init__(self, token: str = "t0ps3cret"):
         pass
 
     assert signature_of(type("Named", (), {"__init__": __init__})) == f"Named(token: str = {MASK!r})"
 
 
-@pytest.mark.parametrize(("key", "value", "shown"), [
-    ("password", "x", MASK), ("db_password", "x", MASK), ("api_key", 1, MASK), ("TOKEN", "x", MASK),
-    ("password", None, None), ("slots", 3, 3), ("keyboard", "x", "x"),
-    ("url", "postgresql+psycopg://me:s3cr@t@host/db", "postgresql+psycopg://me:***@host/db"),
-    ("url", "sqlite:////var/aria.db", "sqlite:////var/aria.db"),
-    ("options", {"token": "x", "a": [{"secret": "y"}]}, {"token": MASK, "a": [{"secret": MASK}]}),
-    ("brokers", ["redis://:pw@host"], ["redis://:***@host"]),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "shown"),
+    [
+        ("password", "x", MASK),
+        ("db_password", "x", MASK),
+        ("api_key", 1, MASK),
+        ("TOKEN", "x", MASK),
+        ("password", None, None),
+        ("slots", 3, 3),
+        ("keyboard", "x", "x"),
+        ("url", "postgresql+psycopg://me:s3cr@t@host/db", "postgresql+psycopg://me:***@host/db"),
+        ("url", "sqlite:////var/aria.db", "sqlite:////var/aria.db"),
+        ("options", {"token": "x", "a": [{"secret": "y"}]}, {"token": MASK, "a": [{"secret": MASK}]}),
+        ("brokers", ["redis://:pw@host"], ["redis://:***@host"]),
+    ],
+)
 def test_secrets_are_masked_by_name_and_in_urls(key, value, shown):
     assert masked(key, value) == shown

@@ -35,8 +35,16 @@ class Site:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def install(self, name: str, group: str, words: Mapping[str, str], modules: Mapping[str, str] | None = None, *,
-                version: str = "1.0", requires: Sequence[str] = ()) -> None:
+    def install(
+        self,
+        name: str,
+        group: str,
+        words: Mapping[str, str],
+        modules: Mapping[str, str] | None = None,
+        *,
+        version: str = "1.0",
+        requires: Sequence[str] = (),
+    ) -> None:
         """A distribution with entry points word -> value in one group, and modules by name."""
         for module, source in (modules or {}).items():
             (self.directory / f"{module}.py").write_text(dedent(source))

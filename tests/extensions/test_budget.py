@@ -17,8 +17,12 @@ HEAVY = ("sqlalchemy", "networkx", "pluggy", "stevedore", "msgspec", "jinja2", "
 
 
 def modules_after(program: str) -> set[str]:
-    printed = subprocess.run([sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"],
-                             check=True, capture_output=True, text=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", f"{program}\nimport sys; print(*sys.modules)"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     return set(printed.split())
 
 
@@ -28,7 +32,9 @@ def test_importing_the_package_imports_nothing_else():
 
 
 def test_the_scan_imports_no_extension_and_nothing_heavy():
-    after = modules_after("from aria_core.extensions import Extensions\nExtensions().rows(); Extensions().commands")
+    after = modules_after(
+        "from aria_core.extensions import Extensions\nExtensions().rows(); Extensions().commands"
+    )
     assert not after & set(HEAVY)
     assert not [each for each in after if each.startswith("aria_plugins")]
 
@@ -47,12 +53,20 @@ def test_both_tables_of_public_names_are_the_same():
     tree = ast.parse(Path(aria_core.__file__).read_text())
     block = next(each for each in tree.body if isinstance(each, ast.If))
     for_checkers = {
-        name.asname: each.module for each in block.body if isinstance(each, ast.ImportFrom) for name in each.names}
+        name.asname: each.module
+        for each in block.body
+        if isinstance(each, ast.ImportFrom)
+        for name in each.names
+    }
     assert for_checkers == aria_core._HOMES
 
 
 def test_every_error_is_public():
-    errors = {name for name, each in vars(exceptions).items() if isinstance(each, type) and issubclass(each, Exception)}
+    errors = {
+        name
+        for name, each in vars(exceptions).items()
+        if isinstance(each, type) and issubclass(each, Exception)
+    }
     assert errors <= set(aria_core.__all__)
 
 

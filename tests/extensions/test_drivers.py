@@ -35,13 +35,20 @@ def test_nothing_is_imported_but_the_driver_that_is_named(site, extensions):
 def test_the_rows_say_what_is_installed_without_importing_it(site, extensions):
     site.executor("strange", "strange_module", version="3.4")
     row = next(each for each in extensions.rows() if each.name == "strange")
-    assert (row.kind, row.distribution, row.version, row.status) == ("executor", "aria-strange", "3.4", "available")
+    assert (row.kind, row.distribution, row.version, row.status) == (
+        "executor",
+        "aria-strange",
+        "3.4",
+        "available",
+    )
     assert "strange_module" not in sys.modules
 
 
 def test_an_unknown_name_lists_what_is_installed(site, extensions):
     site.executor("strange", "strange_module")
-    with pytest.raises(ExtensionNotFoundError, match=r"there is no executor 'stranger'; installed are .*strange"):
+    with pytest.raises(
+        ExtensionNotFoundError, match=r"there is no executor 'stranger'; installed are .*strange"
+    ):
         extensions.driver(EXECUTORS, "stranger")
 
 
@@ -52,37 +59,78 @@ BROKEN = {
     "ends the program": ("raise SystemExit(3)", r"it ends the program \(3\)", None),
     "asserts": ("assert False, 'never'", "AssertionError: never", None),
     "no hook": ("x = 1", "has no function marked @hookimpl", None),
-    "unknown hook": ("""
+    "unknown hook": (
+        """
         from aria_core import hookimpl
         @hookimpl
         def aria_exekutor(): ...
-     """, r"has the hook aria_exekutor, which ARIA does not know; known are .*aria_executor", None),
-    "another hook only": ("""
+     """,
+        r"has the hook aria_exekutor, which ARIA does not know; known are .*aria_executor",
+        None,
+    ),
+    "another hook only": (
+        """
         from aria_core import hookimpl
         @hookimpl
         def aria_event(event): ...
-     """, "has no function aria_executor marked @hookimpl", None),
-    "too many arguments": (lambda good: good.replace("aria_executor()", "aria_executor(config)"),
-                           "taking config, but ARIA gives nothing", None),
-    "a coroutine": (lambda good: good.replace("def aria_executor", "async def aria_executor"), "a coroutine", None),
-    "a wrapper": ("""
+     """,
+        "has no function aria_executor marked @hookimpl",
+        None,
+    ),
+    "too many arguments": (
+        lambda good: good.replace("aria_executor()", "aria_executor(config)"),
+        "taking config, but ARIA gives nothing",
+        None,
+    ),
+    "a coroutine": (
+        lambda good: good.replace("def aria_executor", "async def aria_executor"),
+        "a coroutine",
+        None,
+    ),
+    "a wrapper": (
+        """
         from aria_core import hookimpl
         @hookimpl(wrapper=True)
         def aria_executor():
             return (yield)
-     """, "a wrapper", None),
-    "hook raises": (lambda good: good.replace("return {name}", "raise KeyError('x')"), "fails in aria_executor: KeyError", None),
+     """,
+        "a wrapper",
+        None,
+    ),
+    "hook raises": (
+        lambda good: good.replace("return {name}", "raise KeyError('x')"),
+        "fails in aria_executor: KeyError",
+        None,
+    ),
     "gives nothing": (lambda good: good.replace("return {name}", "return None"), "gives 0 classes", None),
-    "gives two classes": (lambda good: good.replace("return {name}", "return {name}, {name}"),
-                          r"gives \(<class.*no subclass of aria_core.Executor", None),
-    "two hooks": (lambda good: good + """
+    "gives two classes": (
+        lambda good: good.replace("return {name}", "return {name}, {name}"),
+        r"gives \(<class.*no subclass of aria_core.Executor",
+        None,
+    ),
+    "two hooks": (
+        lambda good: (
+            good
+            + """
     @hookimpl(specname="aria_executor")
     def another():
         return {name}
-    """, "gives 2 classes from aria_executor; one is expected", None),
+    """
+        ),
+        "gives 2 classes from aria_executor; one is expected",
+        None,
+    ),
     "gives an instance": (lambda good: good.replace("return {name}", "return {name}()"), "no subclass", None),
-    "not a subclass": (lambda good: good.replace("(Executor)", ""), "no subclass of aria_core.Executor", None),
-    "abstract": (lambda good: good.replace("def submit", "def submitt"), "StrangeExecutor, which lacks submit", None),
+    "not a subclass": (
+        lambda good: good.replace("(Executor)", ""),
+        "no subclass of aria_core.Executor",
+        None,
+    ),
+    "abstract": (
+        lambda good: good.replace("def submit", "def submitt"),
+        "StrangeExecutor, which lacks submit",
+        None,
+    ),
 }
 
 
@@ -91,8 +139,12 @@ def test_a_broken_driver_is_named_with_its_distribution_and_what_is_wrong(site, 
     change, message, point = BROKEN[case]
     source = change if isinstance(change, str) else change(site.EXECUTOR)
     module = "no_such_module" if point else "strange_module"
-    site.install("aria-strange", "aria.executors", {"strange": module},
-                 {"strange_module": source.replace("{name}", "StrangeExecutor")})
+    site.install(
+        "aria-strange",
+        "aria.executors",
+        {"strange": module},
+        {"strange_module": source.replace("{name}", "StrangeExecutor")},
+    )
     with pytest.raises(ExtensionBrokenError, match=message) as caught:
         extensions.driver(EXECUTORS, "strange")
     assert str(caught.value).startswith("the executor 'strange' of aria-strange 1.0 ")
@@ -100,10 +152,15 @@ def test_a_broken_driver_is_named_with_its_distribution_and_what_is_wrong(site, 
     assert "hookspec" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("source", "cause"), [
-    ("import no_such_module", ModuleNotFoundError), ("raise SystemExit(3)", SystemExit),
-    ("assert False", AssertionError), ("raise RuntimeError", RuntimeError),
-])
+@pytest.mark.parametrize(
+    ("source", "cause"),
+    [
+        ("import no_such_module", ModuleNotFoundError),
+        ("raise SystemExit(3)", SystemExit),
+        ("assert False", AssertionError),
+        ("raise RuntimeError", RuntimeError),
+    ],
+)
 def test_the_cause_is_kept(site, extensions, source, cause):
     site.executor("strange", "strange_module", source)
     with pytest.raises(ExtensionBrokenError) as caught:
@@ -118,7 +175,11 @@ def test_control_c_while_a_driver_is_imported_is_not_swallowed(site, extensions)
 
 
 def test_a_missing_extra_is_one_sentence_with_the_command_that_installs_it(site, extensions):
-    site.executor("strange", "strange_module", "raise ModuleNotFoundError(\"No module named 'psycopg'\", name='psycopg')")
+    site.executor(
+        "strange",
+        "strange_module",
+        "raise ModuleNotFoundError(\"No module named 'psycopg'\", name='psycopg')",
+    )
     with pytest.raises(ExtensionBrokenError, match=r"pip install 'aria-core\[postgres\]'"):
         extensions.driver(EXECUTORS, "strange")
 
@@ -131,25 +192,41 @@ def test_a_driver_for_another_release_is_refused_before_it_is_imported(site, ext
     assert "strange_module" not in sys.modules
 
 
-@pytest.mark.parametrize("requirement", [
-    "aria-core", "aria-core>=0.0.1", "aria-core-things==1", "aria-core>=7; extra == 'future'", "aria-core ><> nonsense"])
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        "aria-core",
+        "aria-core>=0.0.1",
+        "aria-core-things==1",
+        "aria-core>=7; extra == 'future'",
+        "aria-core ><> nonsense",
+    ],
+)
 def test_requirements_that_hold_or_mean_somebody_else_are_no_obstacle(site, extensions, requirement):
     site.executor("strange", "strange_module", requires=[requirement])
     assert extensions.driver(EXECUTORS, "strange").__name__ == "StrangeExecutor"
 
 
 def test_a_driver_that_speaks_a_newer_interface_is_refused(site, extensions):
-    site.executor("strange", "strange_module", site.EXECUTOR.replace("def __init__", "api = 99\n        def __init__"))
-    with pytest.raises(ExtensionIncompatibleError, match=r"speaks version 99 of aria_core.Executor; accepted: 1"):
+    site.executor(
+        "strange", "strange_module", site.EXECUTOR.replace("def __init__", "api = 99\n        def __init__")
+    )
+    with pytest.raises(
+        ExtensionIncompatibleError, match=r"speaks version 99 of aria_core.Executor; accepted: 1"
+    ):
         extensions.driver(EXECUTORS, "strange")
 
 
 def test_two_distributions_with_one_name_clash_when_the_name_is_used(site, extensions):
     site.install("aria-one", "aria.executors", {"twin": "twin_one"}, {"twin_one": "raise RuntimeError"})
-    site.install("aria-two", "aria.executors", {"twin": "twin_two"}, {"twin_two": "raise RuntimeError"}, version="2.0")
+    site.install(
+        "aria-two", "aria.executors", {"twin": "twin_two"}, {"twin_two": "raise RuntimeError"}, version="2.0"
+    )
     site.executor("strange", "strange_module")
     assert extensions.driver(EXECUTORS, "strange")
-    with pytest.raises(ExtensionConflictError, match=r"aria-one 1\.0 and aria-two 2\.0.*ARIA_DISABLE_EXTENSIONS"):
+    with pytest.raises(
+        ExtensionConflictError, match=r"aria-one 1\.0 and aria-two 2\.0.*ARIA_DISABLE_EXTENSIONS"
+    ):
         extensions.driver(EXECUTORS, "twin")
     assert not {"twin_one", "twin_two"} & sys.modules.keys()
 
@@ -170,8 +247,15 @@ def test_a_clash_is_settled_by_disabling_one_distribution(site):
 
 
 def test_an_incompatible_rival_does_not_clash(site, extensions):
-    site.install("aria-one", "aria.executors", {"twin": "twin_one"}, {"twin_one": site.EXECUTOR.replace("{name}", "One")})
-    site.install("aria-two", "aria.executors", {"twin": "twin_two"}, {"twin_two": ""}, requires=["aria-core>9"])
+    site.install(
+        "aria-one",
+        "aria.executors",
+        {"twin": "twin_one"},
+        {"twin_one": site.EXECUTOR.replace("{name}", "One")},
+    )
+    site.install(
+        "aria-two", "aria.executors", {"twin": "twin_two"}, {"twin_two": ""}, requires=["aria-core>9"]
+    )
     assert extensions.driver(EXECUTORS, "twin").__name__ == "One"
 
 
@@ -193,14 +277,17 @@ def test_ours_cannot_be_disabled():
     assert Extensions({"ARIA_DISABLE_EXTENSIONS": "* process"}).driver(EXECUTORS, "process")
 
 
-@pytest.mark.parametrize(("use", "error", "message"), [
-    ("no_such_module:X", ExtensionBrokenError, "No module named 'no_such_module'"),
-    ("strange_module:X", ExtensionBrokenError, "strange_module has no 'X'"),
-    ("strange_module:hookimpl", ExtensionBrokenError, "no subclass of aria_core.Executor"),
-    ("strange_module:", ExtensionBrokenError, "has no ''"),
-    (":", ExtensionBrokenError, "cannot be imported"),
-    (".:X", ExtensionBrokenError, "cannot be imported"),
-])
+@pytest.mark.parametrize(
+    ("use", "error", "message"),
+    [
+        ("no_such_module:X", ExtensionBrokenError, "No module named 'no_such_module'"),
+        ("strange_module:X", ExtensionBrokenError, "strange_module has no 'X'"),
+        ("strange_module:hookimpl", ExtensionBrokenError, "no subclass of aria_core.Executor"),
+        ("strange_module:", ExtensionBrokenError, "has no ''"),
+        (":", ExtensionBrokenError, "cannot be imported"),
+        (".:X", ExtensionBrokenError, "cannot be imported"),
+    ],
+)
 def test_a_class_that_is_named_directly_is_checked_like_any_other(site, extensions, use, error, message):
     (site.directory / "strange_module.py").write_text("from aria_core import hookimpl")
     with pytest.raises(error, match=message):
@@ -208,20 +295,31 @@ def test_a_class_that_is_named_directly_is_checked_like_any_other(site, extensio
 
 
 def test_other_hooks_beside_a_drivers_are_not_called(site, extensions):
-    site.executor("strange", "strange_module", site.EXECUTOR + """
+    site.executor(
+        "strange",
+        "strange_module",
+        site.EXECUTOR
+        + """
     @hookimpl
     def aria_loader():
         raise RuntimeError("nobody asked")
-    """)
+    """,
+    )
     assert extensions.driver(EXECUTORS, "strange")
     with pytest.raises(ExtensionNotFoundError):
         extensions.driver(LOADERS, "strange")
 
 
-@pytest.mark.parametrize(("keywords", "message"), [
-    ({"slotz": Setting(1, "/etc/aria.toml")}, r"/etc/aria.toml: \[executor\] has no key 'slotz'"),
-    ({"slots": Setting("many", "ARIA_EXECUTOR__SLOTS")}, r"ARIA_EXECUTOR__SLOTS: \[executor\] slots: Expected `int`"),
-])
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"slotz": Setting(1, "/etc/aria.toml")}, r"/etc/aria.toml: \[executor\] has no key 'slotz'"),
+        (
+            {"slots": Setting("many", "ARIA_EXECUTOR__SLOTS")},
+            r"ARIA_EXECUTOR__SLOTS: \[executor\] slots: Expected `int`",
+        ),
+    ],
+)
 def test_wrong_settings_show_where_they_stand_and_what_the_class_takes(site, extensions, keywords, message):
     site.executor("strange", "strange_module")
     with pytest.raises(ExtensionSettingsError, match=message) as caught:

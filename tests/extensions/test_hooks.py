@@ -66,8 +66,11 @@ def test_every_listener_hears_every_event(site, extensions):
 
 
 def test_without_a_listener_there_is_nothing_to_deliver_to(site, extensions):
-    site.hooks("checker", "checker", "from aria_core import hookimpl\n@hookimpl\ndef aria_check(): ...".replace(
-        "\n", "\n    "))
+    site.hooks(
+        "checker",
+        "checker",
+        "from aria_core import hookimpl\n@hookimpl\ndef aria_check(): ...".replace("\n", "\n    "),
+    )
     assert extensions.hooks().listeners == ()
 
 
@@ -87,7 +90,10 @@ def test_five_failures_in_a_row_end_the_calls_with_one_sentence(site, extensions
     for each in range(9):
         hooks.deliver(each)
     assert sys.modules["ear_bad"].heard == [0, 1, 2, 3, 4]
-    assert ["not called any more: RuntimeError: out of order" in each for each in warnings_of(caplog)] == [False, True]
+    assert ["not called any more: RuntimeError: out of order" in each for each in warnings_of(caplog)] == [
+        False,
+        True,
+    ]
     assert [each.extension for each in hooks.problems] == ["the hook extension 'bad' of aria-bad 1.0"]
 
 
@@ -108,8 +114,12 @@ UNUSABLE = {
     "wrong argument": LISTENER.replace("(event)", "(evnt)").replace("append(event)", "append(evnt)"),
     "unknown hook": LISTENER.replace("aria_event", "aria_evnt"),
     "coroutine": LISTENER.replace("def aria", "async def aria"),
-    "wrapper": LISTENER.replace("@hookimpl", "@hookimpl(wrapper=True)").replace("heard.append(event)", "return (yield)"),
-    "old wrapper": LISTENER.replace("@hookimpl", "@hookimpl(hookwrapper=True)").replace("heard.append(event)", "yield"),
+    "wrapper": LISTENER.replace("@hookimpl", "@hookimpl(wrapper=True)").replace(
+        "heard.append(event)", "return (yield)"
+    ),
+    "old wrapper": LISTENER.replace("@hookimpl", "@hookimpl(hookwrapper=True)").replace(
+        "heard.append(event)", "yield"
+    ),
 }
 
 
@@ -156,10 +166,17 @@ def test_a_class_is_made_once_with_its_section_and_closed_once(site, extensions,
 
 def test_a_section_that_the_class_refuses_is_an_error_and_what_was_made_is_closed(site, extensions):
     site.hooks("journal", "journal:Journal", JOURNAL)
-    site.hooks("a-quiet", "quiet:Quiet", JOURNAL.replace("Journal", "Quiet").replace("file: Path,", "file: Path = Path(),"))
+    site.hooks(
+        "a-quiet",
+        "quiet:Quiet",
+        JOURNAL.replace("Journal", "Quiet").replace("file: Path,", "file: Path = Path(),"),
+    )
     with pytest.raises(ExtensionSettingsError, match=r"aria.toml: \[hooks.journal\] level: Expected `int`"):
         extensions.hooks(keywords={"journal": {"file": Setting("j"), "level": Setting("high", "aria.toml")}})
-    assert [each.closed for made in ("quiet",) if made in sys.modules for each in sys.modules[made].made] in ([], [1])
+    assert [each.closed for made in ("quiet",) if made in sys.modules for each in sys.modules[made].made] in (
+        [],
+        [1],
+    )
 
 
 def test_a_class_that_needs_settings_and_has_no_section_is_quarantined(site, extensions):
@@ -176,12 +193,16 @@ def test_settings_for_a_module_are_refused(site, extensions):
 
 def test_a_section_that_names_nothing_installed_is_an_error(site, extensions):
     site.hooks("one", "ear_one", LISTENER)
-    with pytest.raises(ExtensionNotFoundError, match=r"\[hooks.two\]: there is no such .*; installed are one"):
+    with pytest.raises(
+        ExtensionNotFoundError, match=r"\[hooks.two\]: there is no such .*; installed are one"
+    ):
         extensions.hooks(keywords={"two": {}})
 
 
 def test_wrappers_of_all_extensions_are_gathered(site, extensions):
-    source = "from aria_core import hookimpl\n    @hookimpl\n    def aria_wrap_operation(call): return {value}"
+    source = (
+        "from aria_core import hookimpl\n    @hookimpl\n    def aria_wrap_operation(call): return {value}"
+    )
     site.hooks("a", "wrap_a", "    " + source.replace("{value}", "'m:one'"))
     site.hooks("b", "wrap_b", "    " + source.replace("{value}", "['m:two', 'm:' + call.name]"))
     site.hooks("c", "wrap_c", "    " + source.replace("{value}", "None"))
@@ -208,12 +229,16 @@ def test_workflows_are_gathered_and_the_first_of_a_name_stays(site, extensions, 
 
 
 def test_checks_tell_what_is_wrong(site, extensions):
-    site.hooks("disk", "disk_check", """
+    site.hooks(
+        "disk",
+        "disk_check",
+        """
         from aria_core import hookimpl
 
         @hookimpl
         def aria_check(application):
             yield f"{application.name} is full"
-    """)
+    """,
+    )
     [problem] = extensions.hooks().checks(SimpleNamespace(name="the disk"))
     assert problem.sentence == "the disk is full"

@@ -47,17 +47,27 @@ def test_the_example_of_a_hook_extension_is_admitted(site, extensions, hook, tmp
 
 
 def test_the_installer_and_the_loader_of_the_examples_do_their_work(site, extensions, tmp_path):
-    site.install("aria-one", LOADERS.group, {"names": "names_loader"}, {"names_loader": example("aria_loader")})
+    site.install(
+        "aria-one", LOADERS.group, {"names": "names_loader"}, {"names_loader": example("aria_loader")}
+    )
     loader = extensions.make(LOADERS, "names")
     loaded = loader.load(tmp_path / "two.names", lambda _: b"web db")
     assert sorted(loaded.template.nodes) == ["db", "web"]
 
 
 def test_the_resource_storage_of_the_example_keeps_files(site, extensions):
-    site.install("aria-one", RESOURCE_STORAGES.group, {"memory": "memory_storage"},
-                 {"memory_storage": example("aria_resource_storage")})
+    site.install(
+        "aria-one",
+        RESOURCE_STORAGES.group,
+        {"memory": "memory_storage"},
+        {"memory_storage": example("aria_resource_storage")},
+    )
     storage = extensions.make(RESOURCE_STORAGES, "memory")
     storage.put("a/b", b"1", executable=True)
-    assert (storage.read("a/b"), storage.is_executable("a/b"), list(storage.list("a"))) == (b"1", True, ["a/b"])
+    assert (storage.read("a/b"), storage.is_executable("a/b"), list(storage.list("a"))) == (
+        b"1",
+        True,
+        ["a/b"],
+    )
     assert storage.delete("a")
     assert not storage.delete("a")

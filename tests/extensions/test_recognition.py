@@ -27,8 +27,12 @@ LOADER = """
 
 
 def install(site, name: str, source: str = LOADER) -> None:
-    site.install(f"aria-{name}", "aria.loaders", {name: f"loader_{name}"},
-                 {f"loader_{name}": source.replace("{suffix}", name)})
+    site.install(
+        f"aria-{name}",
+        "aria.loaders",
+        {name: f"loader_{name}"},
+        {f"loader_{name}": source.replace("{suffix}", name)},
+    )
 
 
 def test_strangers_are_asked_by_name_until_one_recognises(site, extensions):
@@ -40,14 +44,18 @@ def test_strangers_are_asked_by_name_until_one_recognises(site, extensions):
     assert "loader_ccc" not in sys.modules
 
 
-@pytest.mark.parametrize("source", [
-    "raise RuntimeError('broken')", LOADER.replace("return source.suffix", "return 1 / 0, source.suffix")])
+@pytest.mark.parametrize(
+    "source",
+    ["raise RuntimeError('broken')", LOADER.replace("return source.suffix", "return 1 / 0, source.suffix")],
+)
 def test_one_that_cannot_be_used_is_passed_over_and_told_if_nobody_fits(site, extensions, source):
     install(site, "aaa", source)
     install(site, "bbb")
     loaders = extensions.recognisers(LOADERS)
     assert type(loaders.recognise(Path("x.bbb"))).__module__ == "loader_bbb"
-    with pytest.raises(InvalidInputError, match=r"x.zzz is recognised by no loader; installed are .*aaa, bbb; .*aaa"):
+    with pytest.raises(
+        InvalidInputError, match=r"x.zzz is recognised by no loader; installed are .*aaa, bbb; .*aaa"
+    ):
         loaders.recognise(Path("x.zzz"))
 
 
