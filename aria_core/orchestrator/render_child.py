@@ -21,7 +21,12 @@ def limit(memory: int, processor: int) -> None:
     for what, bound in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_FSIZE, 0), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(what)[1]
         soft = bound if hard == resource.RLIM_INFINITY else min(bound, hard)
-        resource.setrlimit(what, (soft, soft))
+        try:
+            resource.setrlimit(what, (soft, soft))
+        except (ValueError, OSError):
+            if sys.platform == "linux":
+                raise
+            # macOS knows no limit on the address space; the other limits hold there, too.
     limit_processor(processor)
 
 
