@@ -33,17 +33,28 @@ if TYPE_CHECKING:
     from aria_core.exceptions import StorageUnavailableError as StorageUnavailableError
     from aria_core.exceptions import UndeclaredInputsError as UndeclaredInputsError
     from aria_core.exceptions import WrongTypeInputsError as WrongTypeInputsError
+    from aria_core.extensions import ExtensionRow as ExtensionRow
+    from aria_core.extensions import Extensions as Extensions
     from aria_core.hookspecs import hookimpl as hookimpl
     from aria_core.installer import Installer as Installer
     from aria_core.installer import PluginInfo as PluginInfo
     from aria_core.loader import Loader as Loader
     from aria_core.loader import Read as Read
+    from aria_core.logs import logging_as as logging_as
     from aria_core.modeling.builder import TemplateBuilder as TemplateBuilder
     from aria_core.modeling.constraints import broken_constraints as broken_constraints
     from aria_core.modeling.constraints import comparable as comparable
     from aria_core.modeling.expressions import Expression as Expression
     from aria_core.modeling.expressions import escape as escape
     from aria_core.modeling.expressions import has_expression as has_expression
+    from aria_core.modeling.models import Execution as Execution
+    from aria_core.modeling.models import Log as Log
+    from aria_core.modeling.models import Node as Node
+    from aria_core.modeling.models import Parameter as Parameter
+    from aria_core.modeling.models import Plugin as Plugin
+    from aria_core.modeling.models import Service as Service
+    from aria_core.modeling.models import ServiceTemplate as ServiceTemplate
+    from aria_core.modeling.models import Task as Task
     from aria_core.modeling.specification import ArtifactSpec as ArtifactSpec
     from aria_core.modeling.specification import CapabilitySpec as CapabilitySpec
     from aria_core.modeling.specification import InterfaceSpec as InterfaceSpec
@@ -55,16 +66,23 @@ if TYPE_CHECKING:
     from aria_core.modeling.specification import RelationshipSpec as RelationshipSpec
     from aria_core.modeling.specification import TemplateSpec as TemplateSpec
     from aria_core.modeling.specification import WorkflowSpec as WorkflowSpec
+    from aria_core.modeling.states import ExecutionState as ExecutionState
+    from aria_core.modeling.states import NodeState as NodeState
+    from aria_core.modeling.states import TaskState as TaskState
+    from aria_core.orchestrator.builtin import BUILTIN_WORKFLOWS as BUILTIN_WORKFLOWS
     from aria_core.orchestrator.context.workflow import WorkflowContext as WorkflowContext
     from aria_core.orchestrator.decorators import operation as operation
     from aria_core.orchestrator.decorators import workflow as workflow
     from aria_core.orchestrator.events import Event as Event
     from aria_core.orchestrator.events import TaskEvent as TaskEvent
     from aria_core.orchestrator.events import WorkflowEvent as WorkflowEvent
+    from aria_core.orchestrator.exceptions import ActiveExecutionsError as ActiveExecutionsError
     from aria_core.orchestrator.executor import Executor as Executor
     from aria_core.orchestrator.executor import Inbox as Inbox
     from aria_core.orchestrator.future_executor import FutureExecutor as FutureExecutor
     from aria_core.orchestrator.inbox_channel import InboxChannel as InboxChannel
+    from aria_core.orchestrator.ownership import describe_owner as describe_owner
+    from aria_core.orchestrator.ownership import is_gone as is_gone
     from aria_core.orchestrator.plugin import PluginManager as PluginManager
     from aria_core.orchestrator.task_graph import TaskGraph as TaskGraph
     from aria_core.orchestrator.tasks import OperationTask as OperationTask
@@ -74,8 +92,15 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.tasks import create_relationships_tasks as create_relationships_tasks
     from aria_core.orchestrator.tasks import create_task as create_task
     from aria_core.orchestrator.tasks import has_operation as has_operation
+    from aria_core.orchestrator.topology import create_service as create_service
+    from aria_core.orchestrator.topology import delete_service as delete_service
+    from aria_core.orchestrator.topology import delete_template as delete_template
+    from aria_core.orchestrator.topology import outputs as outputs
+    from aria_core.orchestrator.topology import store_template as store_template
+    from aria_core.orchestrator.topology import template_spec as template_spec
     from aria_core.orchestrator.worker_pool import WorkerPool as WorkerPool
     from aria_core.orchestrator.workflow_runner import WorkflowRunner as WorkflowRunner
+    from aria_core.settings import MASK as MASK
     from aria_core.settings import Secret as Secret
     from aria_core.storage.model import ModelStorage as ModelStorage
     from aria_core.storage.resource import ResourceStorage as ResourceStorage
@@ -108,11 +133,13 @@ if TYPE_CHECKING:
     __version__: str
 
 _HOMES = {
+    "ActiveExecutionsError": "aria_core.orchestrator.exceptions",
     "Actor": "aria_core.worker.calls",
     "AlreadyExistsError": "aria_core.exceptions",
     "Application": "aria_core.application",
     "AriaError": "aria_core.exceptions",
     "ArtifactSpec": "aria_core.modeling.specification",
+    "BUILTIN_WORKFLOWS": "aria_core.orchestrator.builtin",
     "Call": "aria_core.worker.calls",
     "CallRef": "aria_core.worker.calls",
     "CapabilitySpec": "aria_core.modeling.specification",
@@ -125,8 +152,10 @@ _HOMES = {
     "Edit": "aria_core.worker.calls",
     "Environment": "aria_core.worker.calls",
     "Event": "aria_core.orchestrator.events",
+    "Execution": "aria_core.modeling.models",
     "ExecutionFailedError": "aria_core.exceptions",
     "ExecutionOwnedError": "aria_core.exceptions",
+    "ExecutionState": "aria_core.modeling.states",
     "Executor": "aria_core.orchestrator.executor",
     "Expression": "aria_core.modeling.expressions",
     "ExtensionBrokenError": "aria_core.exceptions",
@@ -134,7 +163,9 @@ _HOMES = {
     "ExtensionError": "aria_core.exceptions",
     "ExtensionIncompatibleError": "aria_core.exceptions",
     "ExtensionNotFoundError": "aria_core.exceptions",
+    "ExtensionRow": "aria_core.extensions",
     "ExtensionSettingsError": "aria_core.exceptions",
+    "Extensions": "aria_core.extensions",
     "Failed": "aria_core.worker.calls",
     "FencedError": "aria_core.exceptions",
     "FutureExecutor": "aria_core.orchestrator.future_executor",
@@ -146,17 +177,23 @@ _HOMES = {
     "LoadError": "aria_core.exceptions",
     "LoadedTemplate": "aria_core.modeling.specification",
     "Loader": "aria_core.loader",
+    "Log": "aria_core.modeling.models",
     "Lost": "aria_core.worker.calls",
+    "MASK": "aria_core.settings",
     "MissingInputsError": "aria_core.exceptions",
     "ModelStorage": "aria_core.storage.model",
+    "Node": "aria_core.modeling.models",
     "NodeOperationContext": "aria_core.worker.context",
     "NodeSpec": "aria_core.modeling.specification",
+    "NodeState": "aria_core.modeling.states",
     "NotFoundError": "aria_core.exceptions",
     "NotJsonError": "aria_core.exceptions",
     "OperationContext": "aria_core.worker.context",
     "OperationSpec": "aria_core.modeling.specification",
     "OperationTask": "aria_core.orchestrator.tasks",
+    "Parameter": "aria_core.modeling.models",
     "ParameterSpec": "aria_core.modeling.specification",
+    "Plugin": "aria_core.modeling.models",
     "PluginInfo": "aria_core.installer",
     "PluginManager": "aria_core.orchestrator.plugin",
     "PluginSpec": "aria_core.modeling.specification",
@@ -165,17 +202,22 @@ _HOMES = {
     "RelationshipSpec": "aria_core.modeling.specification",
     "Report": "aria_core.worker.calls",
     "ResourceStorage": "aria_core.storage.resource",
+    "ResumeRefusedError": "aria_core.exceptions",
     "Secret": "aria_core.settings",
+    "Service": "aria_core.modeling.models",
+    "ServiceTemplate": "aria_core.modeling.models",
     "SqlModelStorage": "aria_core.storage.sql",
     "Started": "aria_core.worker.calls",
     "StorageError": "aria_core.exceptions",
     "StorageUnavailableError": "aria_core.exceptions",
     "StubTask": "aria_core.orchestrator.tasks",
     "Succeeded": "aria_core.worker.calls",
+    "Task": "aria_core.modeling.models",
     "TaskAbortException": "aria_core.worker.outcomes",
     "TaskEvent": "aria_core.orchestrator.events",
     "TaskGraph": "aria_core.orchestrator.task_graph",
     "TaskRetryException": "aria_core.worker.outcomes",
+    "TaskState": "aria_core.modeling.states",
     "TemplateBuilder": "aria_core.modeling.builder",
     "TemplateSpec": "aria_core.modeling.specification",
     "UndeclaredInputsError": "aria_core.exceptions",
@@ -190,18 +232,26 @@ _HOMES = {
     "comparable": "aria_core.modeling.constraints",
     "create_relationship_tasks": "aria_core.orchestrator.tasks",
     "create_relationships_tasks": "aria_core.orchestrator.tasks",
+    "create_service": "aria_core.orchestrator.topology",
     "create_task": "aria_core.orchestrator.tasks",
+    "delete_service": "aria_core.orchestrator.topology",
+    "delete_template": "aria_core.orchestrator.topology",
+    "describe_owner": "aria_core.orchestrator.ownership",
     "escape": "aria_core.modeling.expressions",
-    "has_expression": "aria_core.modeling.expressions",
     "find_marked": "aria_core.worker.processes",
+    "has_expression": "aria_core.modeling.expressions",
     "has_operation": "aria_core.orchestrator.tasks",
     "hookimpl": "aria_core.hookspecs",
+    "is_gone": "aria_core.orchestrator.ownership",
     "kill_marked": "aria_core.worker.processes",
     "kill_session": "aria_core.worker.processes",
+    "logging_as": "aria_core.logs",
     "operation": "aria_core.orchestrator.decorators",
-    "ResumeRefusedError": "aria_core.exceptions",
+    "outputs": "aria_core.orchestrator.topology",
     "run_call": "aria_core.worker.run",
     "run_encoded": "aria_core.worker.run",
+    "store_template": "aria_core.orchestrator.topology",
+    "template_spec": "aria_core.orchestrator.topology",
     "workflow": "aria_core.orchestrator.decorators",
 }
 """Public name -> the module that defines it."""
