@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from aria_core.distribution import explain
 from aria_core.exceptions import AriaError, ExtensionBrokenError, ExtensionSettingsError
 
 MASK = "***"
@@ -145,7 +146,7 @@ def make(made: type[T], settings: Mapping[str, Setting], section: str) -> T:
         raise ExtensionSettingsError(f"[{section}] {error}; it is {signature_of(made)}") from error
     except Exception as error:
         raise ExtensionBrokenError(
-            f"[{section}] {made.__name__} cannot be made: {type(error).__name__}: {error}") from error
+            f"[{section}] {made.__name__} cannot be made: {explain(error)}") from error
 
 
 def signature_of(made: type) -> str:

@@ -37,6 +37,8 @@ class Refusing:
             raise ValueError("the error must not be 'value'")
         if error == "aria":
             raise StorageUnavailableError("nobody home")
+        if error == "extra":
+            raise ModuleNotFoundError("No module named 'psycopg'", name="psycopg")
         raise OSError("disk on fire")
 
 
@@ -127,6 +129,7 @@ def test_text_from_the_environment_stays_text_where_text_is_asked_for():
     [
         ("value", ExtensionSettingsError, "the error must not be 'value'; it is Refusing"),
         ("aria", StorageUnavailableError, "^nobody home$"),
+        ("extra", ExtensionBrokenError, r"it comes with: pip install 'aria-core\[postgres\]'"),
         ("other", ExtensionBrokenError, "Refusing cannot be made: OSError: disk on fire"),
     ],
 )

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from stevedore.driver import DriverManager
 
+from aria_core.distribution import explain
 from aria_core.exceptions import ExtensionBrokenError, ExtensionIncompatibleError
-from aria_core.extensions.extras import explain
 from aria_core.extensions.kinds import DriverKind
 from aria_core.extensions.registration import new_manager, register
 from aria_core.extensions.scan import Catalogue, Provider

@@ -7,11 +7,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from aria_core.distribution import explain, normal
 from aria_core.exceptions import AriaError, ExtensionNotFoundError, ExtensionSettingsError
 from aria_core.extensions.drivers import load_provider
-from aria_core.extensions.extras import explain
 from aria_core.extensions.registration import new_manager, register
-from aria_core.extensions.scan import Catalogue, Provider, normal
+from aria_core.extensions.scan import Catalogue, Provider
 from aria_core.settings import Setting, make
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from aria_core.distribution import explain
 from aria_core.exceptions import AriaError, InvalidInputError
-from aria_core.extensions.extras import explain
 from aria_core.extensions.kinds import DriverKind
 from aria_core.extensions.scan import Catalogue, Provider
 from aria_core.settings import Setting

@@ -9,13 +9,13 @@ from functools import cached_property
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Literal, TypeAlias
 
+from aria_core.distribution import OURS, normal
 from aria_core.exceptions import (
     ExtensionConflictError,
     ExtensionIncompatibleError,
     ExtensionNotFoundError,
 )
 
-OURS = "aria-core"
 DISABLE_VARIABLE = "ARIA_DISABLE_EXTENSIONS"
 
 WORDS: Mapping[str, str] = {
@@ -61,11 +61,6 @@ class ExtensionRow:
     value: str
     status: Status
     problem: str = ""
-
-
-def normal(name: str) -> str:
-    """A distribution's or extension's name as compared: ``_`` and ``.`` count as ``-``."""
-    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def disabled_names(environ: Mapping[str, str]) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,3 +64,21 @@ def test_the_installed_example_is_found_and_made_with_its_settings(target, tmp_p
         [sys.executable, "-c", LOOK], env=environment, check=True, capture_output=True, text=True
     )
     assert json.loads(printed.stdout) == ["ExampleExecutor", 3, "aria-executor-example", "0.1.0", "available"]
+
+
+def test_the_installed_example_keeps_the_contract_of_executors(target, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    contract = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"--basetemp={tmp_path / 'base'}",
+        EXAMPLE,
+    ]
+    done = subprocess.run(
+        contract, env=environment, cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from aria_executor_example import ExampleExecutor
 
-from aria_core.testing import ExecutorContract
+from aria_core.testing.executor import ExecutorContract
 
 
 class TestExampleExecutor(ExecutorContract):

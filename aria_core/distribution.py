@@ -1,13 +1,18 @@
-"""Which extra brings a module that is missing."""
+"""Our own distribution: its name, and which of its extras brings a module that is missing."""
 
 from __future__ import annotations
 
 import re
 from importlib.metadata import PackageNotFoundError, requires
 
-from aria_core.extensions.scan import OURS, normal
+OURS = "aria-core"
 
 _EXTRA = re.compile(r"""(?P<name>[A-Za-z0-9._-]+).*;.*extra\s*==\s*["'](?P<extra>[^"']+)["']""")
+
+
+def normal(name: str) -> str:
+    """A distribution's or extension's name as compared: ``_`` and ``.`` count as ``-``."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def explain(error: BaseException) -> str:
