@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from aria_core.exceptions import StorageUnavailableError as StorageUnavailableError
     from aria_core.exceptions import UndeclaredInputsError as UndeclaredInputsError
     from aria_core.exceptions import WrongTypeInputsError as WrongTypeInputsError
-    from aria_core.extensions import ExtensionRow as ExtensionRow
     from aria_core.extensions import Extensions as Extensions
+    from aria_core.extensions.scan import ExtensionRow as ExtensionRow
     from aria_core.hookspecs import hookimpl as hookimpl
     from aria_core.installer import Installer as Installer
     from aria_core.installer import PluginInfo as PluginInfo
@@ -163,7 +163,7 @@ _HOMES = {
     "ExtensionError": "aria_core.exceptions",
     "ExtensionIncompatibleError": "aria_core.exceptions",
     "ExtensionNotFoundError": "aria_core.exceptions",
-    "ExtensionRow": "aria_core.extensions",
+    "ExtensionRow": "aria_core.extensions.scan",
     "ExtensionSettingsError": "aria_core.exceptions",
     "Extensions": "aria_core.extensions",
     "Failed": "aria_core.worker.calls",

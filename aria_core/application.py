@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from aria_core.config import Config, DriverSection
 from aria_core.config_layers import DEFAULT_SOURCE
 from aria_core.exceptions import ConfigurationError, StorageUnavailableError
-from aria_core.extensions import (
+from aria_core.extensions import Extensions
+from aria_core.extensions.kinds import (
     EXECUTORS,
     INSTALLERS,
     LOADERS,
     MODEL_STORAGES,
     RESOURCE_STORAGES,
     DriverKind,
-    Extensions,
 )
 from aria_core.settings import Setting
 

@@ -10,31 +10,13 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aria_core.extensions.kinds import (
-    EXECUTORS,
-    INSTALLERS,
-    LOADERS,
-    MODEL_STORAGES,
-    RESOURCE_STORAGES,
-    DriverKind,
-)
+from aria_core.extensions.kinds import DriverKind
 from aria_core.extensions.scan import Catalogue, ExtensionRow, Provider, disabled_names, scan
 
 if TYPE_CHECKING:
     from aria_core.extensions.hooks import HookExtensions
     from aria_core.extensions.recognition import R, Recognisers
     from aria_core.settings import Setting
-
-__all__ = [
-    "EXECUTORS",
-    "INSTALLERS",
-    "LOADERS",
-    "MODEL_STORAGES",
-    "RESOURCE_STORAGES",
-    "DriverKind",
-    "ExtensionRow",
-    "Extensions",
-]
 
 COMMANDS = "aria.commands"
 

@@ -13,7 +13,8 @@ from aria_core.exceptions import (
     ExtensionNotFoundError,
     ExtensionSettingsError,
 )
-from aria_core.extensions import EXECUTORS, LOADERS, Extensions
+from aria_core.extensions import Extensions
+from aria_core.extensions.kinds import EXECUTORS, LOADERS
 from aria_core.orchestrator.executor import Executor
 from aria_core.settings import Setting
 

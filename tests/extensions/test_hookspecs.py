@@ -8,7 +8,7 @@ from textwrap import dedent
 import pytest
 
 from aria_core import hookspecs
-from aria_core.extensions import EXECUTORS, INSTALLERS, LOADERS, MODEL_STORAGES, RESOURCE_STORAGES
+from aria_core.extensions.kinds import EXECUTORS, INSTALLERS, LOADERS, MODEL_STORAGES, RESOURCE_STORAGES
 from aria_core.extensions.registration import known_hooks
 from aria_core.settings import Setting
 

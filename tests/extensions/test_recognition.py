@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aria_core.exceptions import ExtensionNotFoundError, InvalidInputError
-from aria_core.extensions import LOADERS
+from aria_core.extensions.kinds import LOADERS
 
 LOADER = """
     from aria_core import LoadedTemplate, Loader, TemplateSpec, hookimpl
