@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, inspect
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.orm import relationship as related
@@ -52,8 +52,8 @@ class Model(DeclarativeBase):
         return {each.key: getattr(self, each.key) for each in type(self).__mapper__.column_attrs}
 
     def __repr__(self) -> str:
-        name = getattr(self, "name", None)
-        return f"<{type(self).__name__} {self.id}{f' {name!r}' if name else ''}>"
+        identity, name = inspect(self).identity, self.__dict__.get("name")  # without reading a row
+        return f"<{type(self).__name__} {identity[0] if identity else None}{f' {name!r}' if name else ''}>"
 
 
 track_json(Model)
@@ -170,9 +170,14 @@ class Node(Model):
 
     @property
     def host_address(self) -> Any:
-        """The ``ip`` attribute of the node this one lives on (or its own); None if there is none."""
-        host = self.host or self
-        return host.attributes.get("ip")
+        """The ``ip`` attribute of the nearest host that has one, or else its own; None without."""
+        host, seen = self.host, {self}
+        while host is not None and host not in seen:
+            if "ip" in host.attributes:
+                return host.attributes["ip"]
+            seen.add(host)
+            host = host.host
+        return self.attributes.get("ip")
 
 
 class Relationship(Model):

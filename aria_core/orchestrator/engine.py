@@ -76,8 +76,9 @@ class Engine:
             self._dispatch()
             self._end_if_nothing_is_left()
             if self._commit() and not self.ended:
-                self._receive(self._around.inbox.take(self._patience()))
-                self._fire_timers()
+                messages = self._around.inbox.take(self._patience())
+                self._fire_timers()  # first: a retry must be stored as one before it is sent again
+                self._receive(messages)
         return self.claim.state
 
     # --- what arrives

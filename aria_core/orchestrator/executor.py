@@ -39,6 +39,8 @@ class Executor(ABC):
     api: ClassVar[int] = EXECUTOR_API
     can_terminate: ClassVar[bool] = False
     """`terminate` ends a running call and its children."""
+    isolates_calls: ClassVar[bool] = False
+    """Calls run outside the runner's process, and one that ends its process harms no other."""
     survives_runner: ClassVar[bool] = False
     """Calls outlive the runner: only their refs leave, the worker claims them."""
     runs_operations: ClassVar[bool] = True

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.models import Attribute, Node, Plugin, Relationship, Service
 from aria_core.modeling.specification import ParameterSpec, WorkflowSpec
+from aria_core.orchestrator.arguments import WORKFLOW_DECORATOR_RESERVED_ARGUMENTS
 from aria_core.orchestrator.builtin import BUILTIN_WORKFLOWS
 from aria_core.orchestrator.compiler import compile_graph
 from aria_core.orchestrator.context.workflow import WorkflowContext
@@ -30,6 +31,10 @@ from aria_core.worker.calls import Edit
 from aria_core.worker.functions import FunctionImportError, import_function
 
 WorkflowFunction = Callable[..., Any]
+
+_TYPE_NAMES = {"bool": "boolean", "int": "integer", "float": "float", "str": "string", "Sequence": "list",
+               "list": "list", "Mapping": "map", "dict": "map"}
+"""Annotation of a workflow function's argument (as written) -> type of the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +95,11 @@ def _import_workflow(name: str, function: str, code: str | None) -> WorkflowFunc
 
 def _signature_inputs(function: WorkflowFunction) -> dict[str, ParameterSpec]:
     parameters = inspect.signature(inspect.unwrap(function)).parameters
-    return {name: ParameterSpec(required=each.default is each.empty,
+    return {name: ParameterSpec(type=_TYPE_NAMES.get(str(each.annotation).partition("[")[0], "any"),
+                                required=each.default is each.empty,
                                 value=None if each.default is each.empty else each.default)
-            for name, each in parameters.items() if name not in ("ctx", "graph")}
+            for name, each in parameters.items()
+            if name not in WORKFLOW_DECORATOR_RESERVED_ARGUMENTS and each.kind is not each.VAR_KEYWORD}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,150 @@
+"""A service whose operations leave lines in a file, and runners on it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aria_core.modeling.builder import TemplateBuilder
+from aria_core.modeling.models import Execution, Node, Service, Task
+from aria_core.modeling.specification import LoadedTemplate
+from aria_core.orchestrator.events import SIGNALS, Event
+from aria_core.orchestrator.executor import Executor
+from aria_core.orchestrator.topology import create_service, store_template
+from aria_core.orchestrator.workflow_runner import WorkflowRunner
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.resource import ResourceStorage
+from aria_plugins.executors.process import ProcessExecutor
+from aria_plugins.executors.thread import ThreadExecutor
+
+CODE = Path(__file__).parent / "service"
+OPERATIONS = (
+    "touch", "fail_first", "retry_first", "abort", "note_time", "nap", "wait_for", "set_attribute",
+    "set_nested", "flush_then_die", "host_address", "say", "show_context", "read_resource")
+LIFECYCLE = ("create", "configure", "start", "stop", "delete")
+
+
+class Lab:
+    """One service in one storage, and everything a test wants to know about its executions."""
+
+    def __init__(self, model: ModelStorage, resource: ResourceStorage, directory: Path,
+                 executor: Executor) -> None:
+        self.model, self.resource, self.executor = model, resource, executor
+        self.effects_file = directory / "effects"
+        self.directory = directory
+        self.template = store_template(model, resource, template())
+        self.service: Service = self.new_service("lab")
+
+    def new_service(self, name: str) -> Service:
+        return create_service(self.model, self.template, name, {"effects": str(self.effects_file)})
+
+    def runner(self, workflow: str | None = None, *, steps: list[dict[str, Any]] | None = None,
+               **arguments: Any) -> WorkflowRunner:
+        """A runner for a workflow, for a plan of `steps`, or (with execution_id) for a resume."""
+        if steps is not None:
+            workflow, arguments["inputs"] = "plan", {"steps": steps}
+        if "execution_id" not in arguments:
+            arguments = {"service_id": self.service.id, "workflow_name": workflow, **arguments}
+        arguments.setdefault("task_retry_interval", 0)
+        return WorkflowRunner(self.model, self.resource, None, **{"executor": self.executor, **arguments})
+
+    def run(self, *steps: dict[str, Any], **arguments: Any) -> Execution:
+        """Run a plan to its end; the execution."""
+        runner = self.runner(steps=list(steps), **arguments)
+        runner.execute()
+        return runner.execution
+
+    def in_thread(self, runner: WorkflowRunner, **arguments: Any) -> Callable[[], Any]:
+        """Execute in a thread; call what is returned to wait for the state (or its exception)."""
+        outcome: list[Any] = []
+
+        def execute() -> None:
+            try:
+                outcome.append(runner.execute(**arguments))
+            except Exception as error:
+                outcome.append(error)
+
+        thread = threading.Thread(target=execute)
+        thread.start()
+
+        def wait() -> Any:
+            thread.join(60)
+            assert outcome, "the runner did not come to an end"
+            return outcome[0]
+        return wait
+
+    @property
+    def effects(self) -> list[str]:
+        return self.effects_file.read_text().splitlines() if self.effects_file.exists() else []
+
+    def wait_for_effect(self, line: str) -> None:
+        wait_until(lambda: line in self.effects, f"{line!r} among the effects")
+
+    def node(self, name: str = "one") -> Node:
+        return self.model.node.list(filters={"name": name, "service_id": self.service.id}).items[0]
+
+    def tasks(self, execution: Execution | int) -> dict[str, Task]:
+        """The operations of an execution by their label."""
+        key = execution if isinstance(execution, int) else execution.id
+        rows = self.model.task.list(filters={"execution_id": key}, sort={"position": "asc"})
+        return {row.arguments.get("label", row.name): row for row in rows if row.stub is None}
+
+
+def template() -> LoadedTemplate:
+    builder = TemplateBuilder("lab")
+    builder.input("effects", "string")
+    test = {name: f"ops:{name}" for name in OPERATIONS}
+    two = builder.node("two", attributes={"ip": "10.0.0.2", "address": "two's"}, interfaces={"Test": test})
+    one = builder.node("one", attributes={"known": "original", "doomed": 1, "nested": {"list": []}},
+                       interfaces={"Test": test, "Standard": dict.fromkeys(LIFECYCLE, "ops:note_state"),
+                                   "Other": {"create": "ops:note_state"}})
+    one.requires(two, "host", hosted=True, interfaces={"Test": {
+        "copy_attribute": "ops:copy_attribute", "say": "ops:say", "host_address": "ops:host_address"}})
+    builder.workflow("plan", "ops:plan", inputs={"steps": []})
+    for name in ("nothing", "edits", "breaks", "cycle"):
+        builder.workflow(name, f"ops:{name}")
+    builder.workflow("missing", "ops:no_such_function")
+    spec = builder.build()
+    return LoadedTemplate(template=spec, directory=str(CODE))
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0) -> None:
+    """Wait for a condition; fails with `what` was waited for."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.005)
+
+
+@pytest.fixture(params=["thread", "process"])
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """An executor of each kind that runs operations on this host."""
+    with ThreadExecutor(slots=4) if request.param == "thread" else ProcessExecutor(slots=2) as executor:
+        yield executor
+
+
+@pytest.fixture
+def lab(model_storage: ModelStorage, resource_storage: ResourceStorage, tmp_path: Path,
+        executor: Executor) -> Lab:
+    """A lab on every database and every executor."""
+    return Lab(model_storage, resource_storage, tmp_path, executor)
+
+
+@pytest.fixture
+def events() -> Iterator[list[Event]]:
+    """Every event that the seed's signals carried."""
+    heard: list[Event] = []
+
+    def hear(event: Event, **_: object) -> None:
+        heard.append(event)
+
+    for signal in SIGNALS.values():
+        signal.connect(hear)
+    yield heard
+    for signal in SIGNALS.values():
+        signal.disconnect(hear)

@@ -1,0 +1,180 @@
+"""Operations and workflows of the test services; each leaves one line in the effects file."""
+
+import os
+import time
+from pathlib import Path
+
+from aria_core import OperationTask, StubTask, WorkflowTask, operation, workflow
+
+
+def leave(effects, line):
+    descriptor = os.open(effects, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, f"{line}\n".encode())
+    os.close(descriptor)
+
+
+def count(effects, line):
+    return Path(effects).read_text().splitlines().count(line) if Path(effects).exists() else 0
+
+
+@operation
+def touch(ctx, effects, label):
+    leave(effects, label)
+
+
+@operation
+def fail_first(ctx, effects, label, times):
+    leave(effects, label)
+    if count(effects, label) <= times:
+        raise ValueError(f"{label} fails")
+
+
+@operation
+def retry_first(ctx, effects, label, times, interval=None):
+    leave(effects, label)
+    if count(effects, label) <= times:
+        ctx.task.retry("not yet", interval)
+
+
+@operation
+def abort(ctx, effects, label):
+    leave(effects, label)
+    ctx.task.abort("no way")
+
+
+@operation
+def note_time(ctx, effects, label, times):
+    leave(effects, f"{time.monotonic()}")
+    leave(effects, label)
+    if count(effects, label) <= times:
+        raise ValueError("once more")
+
+
+@operation
+def nap(ctx, effects, label, seconds):
+    leave(effects, label)
+    time.sleep(seconds)
+    leave(effects, f"{label} ended")
+
+
+@operation
+def wait_for(ctx, effects, label, file):
+    leave(effects, label)
+    while not Path(file).exists():
+        time.sleep(0.01)
+
+
+@operation
+def note_state(ctx, effects, label):
+    leave(effects, f"{label} {ctx.node.state}")
+
+
+@operation
+def set_attribute(ctx, effects, label, name, value, fail=False):
+    leave(effects, label)
+    ctx.node.attributes[name] = value
+    if fail:
+        raise ValueError("after the edit")
+
+
+@operation
+def set_nested(ctx, effects, label):
+    ctx.node.attributes["nested"]["list"].append({"deep": 1})
+    del ctx.node.attributes["doomed"]
+    leave(effects, label)
+
+
+@operation
+def flush_then_die(ctx, effects, label):
+    ctx.node.attributes["flushed"] = True
+    ctx.flush()
+    assert ctx.model.node.get(ctx.node.id).attributes["flushed"] is True
+    os._exit(0)
+
+
+@operation
+def copy_attribute(ctx, effects, label, name):
+    ctx.source_node.attributes["copied"] = ctx.target_node.attributes[name]
+    leave(effects, label)
+
+
+@operation(toolbelt=True)
+def host_address(ctx, toolbelt, effects, label):
+    leave(effects, f"{label} {toolbelt.host_ip}")
+
+
+@operation
+def say(ctx, effects, label):
+    ctx.logger.info("info from %s", label)
+    ctx.logger.warning("two\nlines \N{SNOWMAN}")
+    leave(effects, label)
+
+
+@operation
+def show_context(ctx, effects, label):
+    leave(effects, f"{ctx.task.name}|{ctx.node.name}|{ctx.node.id}|{ctx.task.id}|{ctx.node_template.name}|"
+                   f"{ctx.service.name}|{ctx.task.token}|{ctx.task.attempt}|{os.getpid()}")
+
+
+@operation
+def read_resource(ctx, effects, label):
+    text = ctx.get_resource_and_render("greeting.txt", {"name": "you"}).strip()
+    implicit = ctx.get_resource_and_render("implicit.txt").strip()
+    leave(effects, f"{text} {implicit} {len(ctx.get_resource('greeting.txt'))}")
+
+
+@workflow
+def plan(ctx, graph, steps):
+    """Steps: label, do, arguments, after, and task settings; {"sub": […]} nests, {"stub": true} is one."""
+    made = {}
+    for step in steps:
+        task = make(ctx, step)
+        graph.add_tasks(task)
+        for label in step.get("after", ()):
+            graph.add_dependency(task, made[label])
+        made[step["label"]] = task
+
+
+def make(ctx, step):
+    if "sub" in step:
+        return WorkflowTask(plan, steps=step["sub"])
+    if step.get("stub"):
+        return StubTask()
+    node = ctx.service.nodes[step.get("node", "one")]
+    actor = node.outbound_relationships[0] if step.get("relationship") else node
+    settings = {name: step[name] for name in ("max_attempts", "retry_interval", "ignore_failure", "timeout")
+                if name in step}
+    arguments = {"effects": ctx.service.inputs["effects"], "label": step["label"], **step.get("arguments", {})}
+    return OperationTask(actor, "Test", step.get("do", "touch"), arguments=arguments, **settings)
+
+
+@workflow
+def nothing(ctx, graph):
+    pass
+
+
+@workflow
+def typed(ctx, graph, word, number, needed):
+    ctx.logger.info("word=%s number=%s needed=%s", word, number, needed)
+
+
+@workflow
+def edits(ctx, graph):
+    ctx.service.nodes["one"].attributes["by_workflow"] = {"a": 1}
+    ctx.service.nodes["one"].attributes["known"] = "changed"
+
+
+@workflow
+def breaks(ctx, graph):
+    ctx.service.nodes["one"].attributes["by_workflow"] = 1
+    raise KeyError("the author's mistake")
+
+
+@workflow
+def cycle(ctx, graph):
+    node = ctx.service.nodes["one"]
+    first, second = (OperationTask(node, "Test", "touch", arguments={"effects": "x", "label": label})
+                     for label in "ab")
+    graph.add_tasks(first, second)
+    graph.add_dependency(first, second)
+    graph.add_dependency(second, first)
