@@ -29,11 +29,14 @@ class RecordingInbox:
         self._answer = answer
         self._reports: list[tuple[float, Report]] = []
         self._told: list[tuple[CallRef, dict[str, Any]]] = []
+        self._told_before_end: dict[CallRef, list[dict[str, Any]]] = {}
         self._news = threading.Condition(threading.RLock())
 
     def __call__(self, report: Report) -> None:
         """Keep a report."""
         with self._news:
+            if not isinstance(report, Started):
+                self._told_before_end.setdefault(report.ref, self.told(report.ref))
             self._reports.append((time.monotonic(), report))
             self._news.notify_all()
 
@@ -64,6 +67,11 @@ class RecordingInbox:
         """What the call has told so far, except its kind."""
         with self._news:
             return [message for teller, message in self._told if teller == ref]
+
+    def told_before_end(self, ref: CallRef) -> list[Mapping[str, Any]]:
+        """What the call had told when its final report came."""
+        with self._news:
+            return list(self._told_before_end[ref])
 
     def wait_for(self, ref: CallRef, timeout: float = PATIENCE) -> FinalReport:
         """The final report on `ref`; ``TimeoutError`` that shows what came instead."""

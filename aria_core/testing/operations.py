@@ -24,6 +24,11 @@ def where(ctx: Any) -> dict[str, Any]:
     return {"pid": os.getpid(), "thread": threading.get_ident()}
 
 
+def attempt(ctx: Any) -> dict[str, Any]:
+    """Says which attempt it is."""
+    return {"attempt": ctx.task.attempt, "token": ctx.task.token}
+
+
 def nothing(ctx: Any) -> None:
     """Does nothing."""
 
@@ -80,6 +85,11 @@ def edit(ctx: Any, name: str, value: Any, message: str | None = None) -> None:
     ctx.node.attributes[name] = value
     if message is not None:
         raise OperationError(message)
+
+
+def edit_big(ctx: Any, name: str, size: int) -> None:
+    """Sets an attribute to a text of this size."""
+    ctx.node.attributes[name] = "x" * size
 
 
 def note(ctx: Any, path: str, line: str) -> None:
@@ -170,7 +180,10 @@ def family() -> list[int]:
 
 
 def _daemon() -> int:
-    return subprocess.Popen(SLEEPER, start_new_session=True).pid
+    """A process in a session of its own whose parent has ended."""
+    done = subprocess.run(["/bin/sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", *SLEEPER],
+                          stdout=subprocess.PIPE, start_new_session=True, check=True)
+    return int(done.stdout)
 
 
 def _forked_daemon() -> int:
@@ -221,3 +234,42 @@ def environment(ctx: Any) -> dict[str, str]:
 def fork_and_return(ctx: Any) -> int:
     """Forks; both return."""
     return os.fork()
+
+
+def until_cancelled(ctx: Any) -> str:
+    """Works until somebody wants it to end."""
+    while not ctx.task.cancelled:
+        time.sleep(0.005)
+    return "tidied up"
+
+
+def run_marked_child(ctx: Any, pids: str) -> None:
+    """Runs a child process that carries the mark of the attempt, as a script does."""
+    mark = f"{ctx.task.token}/{ctx.task.attempt}"
+    with subprocess.Popen(SLEEPER, env={**os.environ, "ARIA_ATTEMPT": mark}) as child:
+        _write_pids(pids, [child.pid])
+        if child.wait():
+            raise OperationError(f"the child ended with {child.returncode}")
+
+
+def tidy_up(ctx: Any, pids: str, done: str) -> None:
+    """Hangs, and when it is asked to end, says that it could tidy up."""
+    _write_pids(pids, [os.getpid()])
+    try:
+        while True:
+            time.sleep(1)
+    finally:
+        note(ctx, done, f"cancelled={ctx.task.cancelled}")
+
+
+def say_to_stderr(ctx: Any, text: str) -> None:
+    """Prints to stderr, without an end of line."""
+    sys.stderr.write(text)
+
+
+def import_from(ctx: Any, module: str) -> str:
+    """Imports a module; says where it came from, or that there is none."""
+    try:
+        return str(__import__(module).__file__)
+    except ModuleNotFoundError:
+        return "not installed"

@@ -6,8 +6,8 @@ The runner begins with ``{"hello": 1, "key": …, "path": […] or null}``; the 
 task, attempt]}``, questions and messages of the operation as the channel defines them, and the final
 report (``{"report": "succeeded", …}``).
 
-The *calls* are datagrams, one call each: ``{"call": …}``, or ``{"fetch": "<ref>"}`` if the call is
-too big for one (it then comes over the line, after the worker has said the same there), or ``{"quit": true}``.
+The *calls* are datagrams, one call each: ``{"call": …}``, or ``{"fetch": "<ref>"}`` if the call is too
+big for one (it then comes over the line, after the worker has said the same there), or ``{"quit": true}``.
 The kernel gives each datagram to exactly one reader, so what the worker has not begun the runner can
 take back by reading the same socket: that is how calls are sent ahead and yet withdrawn atomically.
 """
@@ -26,7 +26,11 @@ from typing import Any
 
 from aria_core.worker.calls import Call, CallRef, Failed, Succeeded, call_from_json, report_to_json
 from aria_core.worker.channel import (
-    ChannelError, decode_message, encode_message, open_reply, read_message,
+    ChannelError,
+    decode_message,
+    encode_message,
+    open_reply,
+    read_message,
 )
 from aria_core.worker.keeper import stay_behind
 from aria_core.worker.marking import AttemptMark

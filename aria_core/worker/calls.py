@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
 from typing import Any, Literal, TypeAlias
 
 CALL_VERSION = 1
@@ -160,18 +159,19 @@ _REPORTS: dict[str, type[Started | Succeeded | Failed | Lost]] = {
 }
 
 
-@cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))
+_NAMES: dict[type[object], tuple[str, ...]] = {
+    kind: tuple(each.name for each in fields(kind))
+    for kind in (CallRef, Actor, Environment, ChannelAddress, Call, Edit, Started, Succeeded, Failed, Lost)
+}
 
 
 def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: data[name] for name in _names(kind) if name in data}
+    return {name: data[name] for name in _NAMES[kind] if name in data}
 
 
 def _plain(value: Any) -> dict[str, Any]:
     """A flat frozen value as an object; `asdict` copies all that is inside, at ten times the cost."""
-    return {name: getattr(value, name) for name in _names(type(value))}
+    return {name: getattr(value, name) for name in _NAMES[type(value)]}
 
 
 def _environment(data: Mapping[str, Any]) -> Environment:

@@ -22,6 +22,10 @@ A *request* is a JSON object with ``ask`` (answered) or ``tell`` (not answered);
     ``path``, ``variables`` (null: the runner provides ``ctx``). Answer: the rendered text.
 ``ask: flush``
     ``edits``. Answer: true; it raises if the attempt is not current any more.
+``ask: sync``
+    Answer: true, once all that was told before has been dealt with. A `FutureExecutor` answers it itself.
+``tell: started``
+    ``where``. Sent by `run_encoded`, for a `FutureExecutor`, which cannot see when a call begins.
 ``tell: log``
     ``level``, ``message``, ``traceback``, ``created_at`` (seconds, UTC).
 
@@ -201,6 +205,15 @@ class SocketChannel:
             return  # it cannot travel, or the connection broke before: telling promises nothing
         except OSError as error:
             self._broken = self._broken or f"the runner cannot be reached: {error}"
+
+    def settle(self) -> None:
+        """Wait until the runner has dealt with all that was told; never raises."""
+        if self._socket is None or self._broken:
+            return
+        try:
+            self.ask({"ask": "sync"})
+        except (ChannelError, NotFoundError):
+            return  # telling promises nothing
 
     def close(self) -> None:
         """End the connection. Idempotent."""

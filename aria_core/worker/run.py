@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import threading
 import traceback
 from collections.abc import Iterator
@@ -55,7 +57,9 @@ def run_encoded(data: bytes) -> bytes:
         report = run_call(call)
     else:
         with SocketChannel(call.channel, call.ref) as channel:
+            channel.tell({"tell": "started", "where": f"{socket.gethostname()}:{os.getpid()}"})
             report = run_call(call, channel)
+            channel.settle()  # the report travels another way and must not overtake the log
     return json.dumps(report_to_json(report), separators=(",", ":"), allow_nan=False).encode()
 
 

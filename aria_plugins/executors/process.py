@@ -17,6 +17,7 @@ class ProcessExecutor(Executor):
     """
 
     can_terminate = True
+    isolates_calls = True
 
     def __init__(self, slots: int | None = None, environment: tuple[str, ...] = (),
                  recycle_after: int = 1000) -> None:

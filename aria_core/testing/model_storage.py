@@ -1,0 +1,19 @@
+"""The contract of model storages.
+
+Derive from it in a module of tests and give the fixture ``storage``: an opened, empty storage. ::
+
+    class TestMyStorage(ModelStorageContract):
+        @pytest.fixture
+        def storage(self, tmp_path):
+            with MyStorage(tmp_path) as storage:
+                yield storage
+"""
+
+from __future__ import annotations
+
+from aria_core.testing.model_ledger import LedgerContract
+from aria_core.testing.model_tables import TableContract
+
+
+class ModelStorageContract(TableContract, LedgerContract):
+    """What every model storage does: the friendly tables, and the ledger."""

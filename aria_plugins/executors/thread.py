@@ -1,0 +1,196 @@
+"""Runs calls in threads of the runner's own process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+from aria_core import (
+    Call,
+    CallRef,
+    Executor,
+    Failed,
+    Inbox,
+    InboxChannel,
+    Lost,
+    Report,
+    Started,
+    WorkerPool,
+    find_marked,
+    hookimpl,
+    kill_marked,
+    run_call,
+)
+
+FAILED_ATTEMPT_GRACE = 1.0
+
+
+@dataclass(slots=True)
+class _Running:
+    """A call that a thread has begun."""
+
+    call: Call
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    is_terminated: bool = False
+
+
+class ThreadExecutor(Executor):
+    """Runs up to `slots` calls at once, each in a thread.
+
+    Quick to start and without isolation. A Python function cannot be ended from outside: `terminate`
+    sets ``ctx.task.cancelled`` and the slot stays taken until the function returns. Scripts are child
+    processes, which can be ended. So can the calls of a plugin, which run in a process of the
+    plugin's own environment.
+    """
+
+    def __init__(self, slots: int = 4) -> None:
+        self.slots: int = slots
+        self._where = f"{socket.gethostname()}:{os.getpid()}"
+        self._waiting: deque[Call] = deque()
+        self._running: dict[CallRef, _Running] = {}
+        self._threads = self._idle = 0
+        self._is_closed = self._is_silent = False
+        self._changed = threading.Condition()
+        self._workers = WorkerPool(lambda: self.slots)
+        self._finals: dict[CallRef, SimpleQueue[Report]] = {}
+
+    def open(self, report: Inbox) -> None:
+        """Get ready; threads start as they are needed."""
+        self._inbox = report
+        self._workers.open(_Relay(self, report))
+
+    def submit(self, call: Call) -> None:
+        """Take a call over; ``RuntimeError`` after `close`."""
+        with self._changed:
+            if self._is_closed:
+                raise RuntimeError("the executor is closed, it takes no more calls")
+            self._waiting.append(call)
+            if self._idle:
+                self._changed.notify()
+            elif self._threads < self.slots:
+                self._threads += 1
+                threading.Thread(target=self._work, name="aria-operation", daemon=True).start()
+
+    def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
+        """Take back what no thread has begun."""
+        wanted = frozenset(refs)
+        with self._changed:
+            taken = frozenset(call.ref for call in self._waiting if call.ref in wanted)
+            self._waiting = deque(call for call in self._waiting if call.ref not in taken)
+        return taken
+
+    def terminate(self, ref: CallRef, grace: float) -> bool:
+        """End what can be ended of a call: its processes; a function is only told, then this is False."""
+        if self.withdraw([ref]):
+            self._report(Lost(ref, "terminated", "it had not begun"))
+            return True
+        running = self._running.get(ref)
+        if running is None:
+            return False
+        running.cancelled.set()
+        if running.call.plugin is not None:
+            return self._workers.terminate(ref, grace)
+        if not find_marked(str(ref)):
+            return False
+        running.is_terminated = True
+        threading.Thread(target=kill_marked, args=(str(ref), grace), name="aria-end", daemon=True).start()
+        return True
+
+    def close(self, grace: float) -> None:
+        """End what can be ended; a function that does not return in time goes on without a report."""
+        with self._changed:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            waiting, self._waiting = list(self._waiting), deque()
+            self._changed.notify_all()
+        until = time.monotonic() + grace
+        for call in waiting:
+            self._report(Lost(call.ref, "terminated", "it had not begun"))
+        for ref in list(self._running):
+            self.terminate(ref, grace)
+        self._workers.close(grace)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running, max(0.0, until - time.monotonic()))
+            self._is_silent = True
+
+    def take_final(self, report: Report) -> None:
+        """Give the final report of a plugin's call to the thread that waits for it."""
+        self._finals[report.ref].put(report)
+
+    def _work(self) -> None:
+        while (running := self._next()) is not None:
+            final = self._run(running)
+            with self._changed:
+                del self._running[running.call.ref]
+                if self._is_closed:
+                    self._changed.notify_all()
+                if not self._is_silent:
+                    self._inbox(final)
+
+    def _next(self) -> _Running | None:
+        with self._changed:
+            self._idle += 1
+            self._changed.wait_for(lambda: self._is_closed or self._waiting or self._threads > self.slots)
+            self._idle -= 1
+            if not self._waiting or self._threads > self.slots:
+                self._threads -= 1
+                return None
+            call = self._waiting.popleft()
+            self._running[call.ref] = running = _Running(call)
+            return running
+
+    def _run(self, running: _Running) -> Report:
+        call = running.call
+        if call.plugin is not None:
+            return self._run_elsewhere(call)
+        self._report(Started(call.ref, self._where))
+        report = run_call(call, InboxChannel(self._inbox, call.ref), running.cancelled)
+        if not isinstance(report, Failed):
+            return report
+        kill_marked(str(call.ref), FAILED_ATTEMPT_GRACE)
+        return Lost(call.ref, "terminated", report.error) if running.is_terminated else report
+
+    def _run_elsewhere(self, call: Call) -> Report:
+        final = self._finals[call.ref] = SimpleQueue()
+        try:
+            self._workers.submit(call)
+            return final.get()
+        except RuntimeError as error:
+            return Failed(call.ref, str(error))
+        finally:
+            del self._finals[call.ref]
+
+    def _report(self, report: Report) -> None:
+        if not self._is_silent:
+            self._inbox(report)
+
+
+class _Relay:
+    """The inbox of the workers: final reports go to the thread that holds the slot."""
+
+    def __init__(self, executor: ThreadExecutor, inbox: Inbox) -> None:
+        self._executor = executor
+        self._inbox = inbox
+
+    def __call__(self, report: Report) -> None:
+        if isinstance(report, Started):
+            self._inbox(report)
+        else:
+            self._executor.take_final(report)
+
+    def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
+        return self._inbox.answer(ref, request)
+
+
+@hookimpl
+def aria_executor() -> type[Executor]:
+    """The class behind ``use = "thread"``."""
+    return ThreadExecutor

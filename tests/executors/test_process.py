@@ -1,0 +1,312 @@
+"""The process executor: the contract, and what is its own."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aria_core import Call, CallRef, Environment, Executor, Failed, Lost, Started, Succeeded
+from aria_core.testing.bench import OPERATIONS, Bench, is_alive
+from aria_core.testing.executor import ExecutorContract
+from aria_core.worker.printing import ATTEMPT_LIMIT, LINE_LIMIT
+from aria_plugins.executors.process import ProcessExecutor, aria_executor
+
+SECOND = 1.0
+MEBIBYTE = 1024 * 1024
+
+
+class TestProcessExecutor(ExecutorContract):
+    @pytest.fixture
+    def executor(self) -> Executor:
+        return ProcessExecutor(slots=2)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with Bench(ProcessExecutor(slots=2), tmp_path) as bench:
+        yield bench
+
+
+def submit_in(bench: Bench, environment: Environment, operation: str, **arguments: Any) -> CallRef:
+    ref = CallRef(4, bench.next_number(), 1)
+    bench.executor.submit(Call(ref, f"{OPERATIONS}:{operation}", arguments, plugin=environment))
+    return ref
+
+
+def memory_of_this_process() -> int:
+    """Bytes, now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def test_it_declares_what_it_can() -> None:
+    assert (ProcessExecutor.can_terminate, ProcessExecutor.isolates_calls) == (True, True)
+    assert (ProcessExecutor.survives_runner, ProcessExecutor.runs_operations) == (False, True)
+    assert ProcessExecutor().slots == os.cpu_count()
+
+
+def test_the_hook_gives_the_class() -> None:
+    assert aria_executor() is ProcessExecutor
+
+
+# --- deaths
+
+def test_a_worker_killed_from_outside_is_one_loss_within_a_second(bench: Bench) -> None:
+    ref = bench.submit("hang", pids=bench.pids_file)
+    worker, *family = bench.pids()
+    os.kill(worker, signal.SIGKILL)
+    report = bench.inbox.wait_for(ref, SECOND)
+    assert isinstance(report, Lost)
+    assert report.reason == "killed"
+    assert "SIGKILL" in report.detail
+    assert [pid for pid in family if is_alive(pid)] == []
+    bench.executor.close(SECOND)
+    assert bench.inbox.finals() == [report]
+
+
+def test_a_crash_of_the_interpreter_is_told(bench: Bench) -> None:
+    report = bench.run("crash")
+    assert isinstance(report, Lost)
+    assert report.reason == "killed"
+    assert "SIGSEGV" in report.detail
+    assert "in crash" in report.detail
+
+
+def test_a_forked_child_that_comes_back_changes_nothing(bench: Bench) -> None:
+    reports = [bench.run("fork_and_return") for _ in range(3)]
+    assert all(isinstance(each, Succeeded) and each.result > 0 for each in reports)
+    assert isinstance(bench.run("nothing"), Succeeded)
+
+
+RUNNER = """
+import sys
+from pathlib import Path
+from aria_core.testing.bench import Bench
+from aria_plugins.executors.process import ProcessExecutor
+
+with Bench(ProcessExecutor(slots=2), Path(sys.argv[1])) as bench:
+    bench.run("leave_server", pids=sys.argv[1] + "/server")
+    bench.finish(bench.submit(sys.argv[2], pids=sys.argv[1] + "/attempt"))
+"""
+
+
+@pytest.mark.parametrize("operation", ["hang", "hang_in_interpreter"])
+def test_nothing_unfinished_outlives_a_killed_runner(operation: str, tmp_path: Path) -> None:
+    runner = subprocess.Popen([sys.executable, "-c", RUNNER, str(tmp_path), operation])
+    look = Bench(ProcessExecutor(), tmp_path)
+    try:
+        look.wait_until((tmp_path / "attempt").exists)
+    finally:
+        runner.kill()
+        runner.wait()
+    attempt = [int(pid) for pid in (tmp_path / "attempt").read_text().split()]
+    server = int((tmp_path / "server").read_text())
+    look.wait_until(lambda: not any(is_alive(pid) for pid in attempt))
+    look.stays_true(lambda: is_alive(server))
+    os.kill(server, signal.SIGKILL)
+
+
+# --- ending calls
+
+def test_an_operation_may_tidy_up_when_it_is_terminated(bench: Bench) -> None:
+    done = bench.directory / "done"
+    ref = bench.submit("tidy_up", pids=bench.pids_file, done=str(done))
+    bench.pids()
+    bench.executor.terminate(ref, 5.0)
+    assert isinstance(bench.finish(ref), Lost)
+    assert done.read_text() == "cancelled=True\n"
+
+
+def test_a_second_termination_with_less_grace_counts(bench: Bench) -> None:
+    ref = bench.submit("hang", pids=bench.pids_file, stubborn=True)
+    bench.pids()
+    bench.executor.terminate(ref, 60.0)
+    bench.executor.terminate(ref, 0.1)
+    report = bench.inbox.wait_for(ref, 3 * SECOND)
+    assert report == Lost(ref, "terminated")
+
+
+def test_a_call_that_has_not_begun_is_terminated_without_running(bench: Bench) -> None:
+    effect = bench.directory / "effect"
+    blocked = [bench.block() for _ in range(2)]
+    for ref, _ in blocked:
+        bench.inbox.wait_for_start(ref)
+    waiting = bench.submit("note", path=str(effect), line="x")
+    assert bench.executor.terminate(waiting, SECOND)
+    assert bench.inbox.wait_for(waiting) == Lost(waiting, "terminated", "it had not begun")
+    for ref, release in blocked:
+        release()
+        assert isinstance(bench.finish(ref), Succeeded)
+    assert not effect.exists()
+
+
+def test_terminating_finished_calls_harms_none_of_those_behind_them(bench: Bench) -> None:
+    for _ in range(30):
+        refs = [bench.submit("nothing") for _ in range(12)]
+        bench.finish(refs[0])
+        bench.executor.terminate(refs[0], SECOND)
+        assert all(isinstance(bench.finish(ref), Succeeded) for ref in refs)
+
+
+def test_withdrawing_in_the_middle_of_a_storm_is_exact(bench: Bench) -> None:
+    effects = bench.directory / "effects"
+    refs = {number: bench.submit("note", path=str(effects), line=str(number)) for number in range(1500)}
+    withdrawn: set[CallRef] = set()
+    for number in range(0, 1500, 5):
+        withdrawn |= bench.executor.withdraw([refs[number], refs[1499 - number]])
+    stay = {number: ref for number, ref in refs.items() if ref not in withdrawn}
+    assert all(isinstance(bench.finish(ref), Succeeded) for ref in stay.values())
+    bench.executor.close(SECOND)
+    assert sorted(map(int, effects.read_text().split())) == sorted(stay)
+    assert withdrawn
+    assert not any(bench.inbox.reports(ref) for ref in withdrawn)
+
+
+# --- prints
+
+def test_what_an_operation_prints_becomes_lines_of_its_log(bench: Bench) -> None:
+    ref = bench.submit("shout", line="grüße 😀", count=2)
+    bench.finish(ref)
+    assert [(each["level"], each["message"]) for each in bench.told_at_the_end(ref)] == [("INFO", "grüße 😀")] * 2
+    ref = bench.submit("say_to_stderr", text="first\nsecond, unfinished")
+    bench.finish(ref)
+    assert [(each["level"], each["message"]) for each in bench.told_at_the_end(ref)] == [
+        ("WARNING", "first"), ("WARNING", "second, unfinished")]
+
+
+def test_printed_bytes_that_are_no_text_are_replaced(bench: Bench) -> None:
+    ref = bench.submit("shout_bytes", data=[0x61, 0xFF, 0x00, 0x62, 0x0A])
+    bench.finish(ref)
+    assert [each["message"] for each in bench.told_at_the_end(ref)] == ["a\ufffd\ufffdb"]
+
+
+def test_a_long_line_is_cut(bench: Bench) -> None:
+    ref = bench.submit("shout", line="x" * (2 * LINE_LIMIT))
+    bench.finish(ref)
+    [line] = [each["message"] for each in bench.told_at_the_end(ref)]
+    assert line == "x" * LINE_LIMIT + "… (cut)"
+
+
+def test_a_gigabyte_of_prints_is_capped_and_does_not_grow_the_runner(bench: Bench) -> None:
+    bench.run("nothing")
+    before = memory_of_this_process()
+    ref = bench.submit("shout", line="x" * (MEBIBYTE - 1), count=1024)
+    assert isinstance(bench.inbox.wait_for(ref, 60.0), Succeeded)
+    told = bench.told_at_the_end(ref)
+    assert memory_of_this_process() - before < 50 * MEBIBYTE
+    assert sum(len(each["message"]) for each in told) < ATTEMPT_LIMIT + 10_000
+    assert "the rest is dropped" in told[-1]["message"]
+
+
+# --- environments
+
+def test_operations_see_an_allow_list_of_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("A_PASSWORD", "WANTED", "LC_TIME"):
+        monkeypatch.setenv(name, "canary")
+    with Bench(ProcessExecutor(slots=1, environment=("WANTED",)), tmp_path) as bench:
+        seen = bench.result("environment")
+        assert "A_PASSWORD" not in seen
+        assert (seen["WANTED"], seen["LC_TIME"], seen["PATH"]) == ("canary", "canary", os.environ["PATH"])
+        assert (seen["ARIA_TASK_TOKEN"], seen["ARIA_ATTEMPT"]) == ("3/1", "3/1/1")
+
+
+def test_a_plugin_runs_in_a_process_of_its_own_with_its_paths(bench: Bench) -> None:
+    (bench.directory / "only_in_the_plugin.py").touch()
+    environment = Environment("books-1.0", None, ("/opt/books/bin",), (str(bench.directory),))
+    seen = bench.finish(submit_in(bench, environment, "environment"))
+    assert isinstance(seen, Succeeded)
+    assert seen.result["PATH"].split(os.pathsep)[0] == "/opt/books/bin"
+    assert seen.result["PYTHONPATH"].split(os.pathsep)[0] == str(bench.directory)
+    found = bench.finish(submit_in(bench, environment, "import_from", module="only_in_the_plugin"))
+    assert isinstance(found, Succeeded)
+    assert found.result == str(bench.directory / "only_in_the_plugin.py")
+    assert bench.result("import_from", module="only_in_the_plugin") == "not installed"
+    theirs = bench.finish(submit_in(bench, environment, "where"))
+    assert isinstance(theirs, Succeeded)
+    assert theirs.result["pid"] != bench.result("where")["pid"]
+
+
+def test_an_interpreter_that_has_nothing_of_ours_runs_calls(bench: Bench) -> None:
+    venv.create(bench.directory / "venv", with_pip=False)
+    environment = Environment("books-1.0", str(bench.directory / "venv" / "bin" / "python"))
+    report = bench.finish(submit_in(bench, environment, "import_from", module="sqlalchemy"))
+    assert isinstance(report, Succeeded)
+    assert report.result == "not installed"
+
+
+def test_an_interpreter_that_is_not_there_is_named(bench: Bench) -> None:
+    report = bench.finish(submit_in(bench, Environment("books-1.0", "/no/such/python"), "nothing"))
+    assert isinstance(report, Failed)
+    assert "/no/such/python" in report.error
+    assert "books-1.0" in report.error
+    assert isinstance(bench.run("nothing"), Succeeded)
+
+
+def test_an_interpreter_that_ends_at_once_fails_the_call_with_its_words(bench: Bench) -> None:
+    broken = bench.directory / "python"
+    broken.write_text("#!/bin/sh\necho this is no interpreter >&2\nexit 3\n")
+    broken.chmod(0o755)
+    report = bench.finish(submit_in(bench, Environment("books-1.0", str(broken)), "nothing"))
+    assert isinstance(report, Failed)
+    assert "this is no interpreter" in report.error
+
+
+def test_a_process_is_replaced_after_its_share_of_calls(tmp_path: Path) -> None:
+    with Bench(ProcessExecutor(slots=1, recycle_after=3), tmp_path) as bench:
+        refs = [bench.submit("where") for _ in range(9)]
+        pids = [report.result["pid"] for report in map(bench.finish, refs) if isinstance(report, Succeeded)]
+        assert sorted(map(pids.count, set(pids))) == [3, 3, 3]
+
+
+# --- limits
+
+def test_a_report_too_big_to_travel_is_a_failure_that_says_so(bench: Bench) -> None:
+    report = bench.run("edit_big", name="big", size=17 * MEBIBYTE)
+    assert isinstance(report, Failed)
+    assert "bytes; at most" in report.error
+    assert isinstance(bench.run("nothing"), Succeeded)
+
+
+def test_a_call_too_big_to_travel_is_refused_when_it_is_submitted(bench: Bench) -> None:
+    with pytest.raises(RuntimeError, match="at most"):
+        bench.submit("size", text="x" * 17 * MEBIBYTE)
+
+
+def test_a_shortage_of_file_descriptors_delays_calls_and_loses_none(bench: Bench) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 1, hard))
+    try:
+        refs = [bench.submit("nothing") for _ in range(5)]
+        bench.stays_true(lambda: bench.inbox.reports() == [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert all(isinstance(bench.finish(ref), Succeeded) for ref in refs)
+
+
+def test_closing_leaves_neither_descriptors_nor_children(tmp_path: Path) -> None:
+    def children() -> str:
+        return Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+
+    before = len(list(Path("/proc/self/fd").iterdir())), children()
+    with Bench(ProcessExecutor(slots=2), tmp_path) as bench:
+        refs = [bench.submit("where") for _ in range(10)]
+        for ref in refs:
+            bench.finish(ref)
+        bench.run("end_process", code=0)
+    assert (len(list(Path("/proc/self/fd").iterdir())), children()) == before
+
+
+def test_the_start_says_where(bench: Bench) -> None:
+    ref = bench.submit("where")
+    report = bench.finish(ref)
+    assert isinstance(report, Succeeded)
+    [start] = [each for each in bench.inbox.reports(ref) if isinstance(each, Started)]
+    assert start.where.endswith(f":{report.result['pid']}")
