@@ -129,8 +129,16 @@ if TYPE_CHECKING:
     from aria_core.worker.processes import kill_session as kill_session
     from aria_core.worker.run import run_call as run_call
     from aria_core.worker.run import run_encoded as run_encoded
-
     __version__: str
+    from aria_core.modeling.builder import call as call
+    from aria_core.modeling.builder import parameter as parameter
+    from aria_core.modeling.builder import script as script
+    from aria_core.modeling.expressions import concat as concat
+    from aria_core.modeling.expressions import get_attribute as get_attribute
+    from aria_core.modeling.expressions import get_input as get_input
+    from aria_core.modeling.expressions import get_property as get_property
+    from aria_core.modeling.expressions import join as join
+    from aria_core.modeling.expressions import token as token
 
 _HOMES = {
     "ActiveExecutionsError": "aria_core.orchestrator.exceptions",
@@ -229,7 +237,9 @@ _HOMES = {
     "WorkflowTask": "aria_core.orchestrator.tasks",
     "WrongTypeInputsError": "aria_core.exceptions",
     "broken_constraints": "aria_core.modeling.constraints",
+    "call": "aria_core.modeling.builder",
     "comparable": "aria_core.modeling.constraints",
+    "concat": "aria_core.modeling.expressions",
     "create_relationship_tasks": "aria_core.orchestrator.tasks",
     "create_relationships_tasks": "aria_core.orchestrator.tasks",
     "create_service": "aria_core.orchestrator.topology",
@@ -239,19 +249,26 @@ _HOMES = {
     "describe_owner": "aria_core.orchestrator.ownership",
     "escape": "aria_core.modeling.expressions",
     "find_marked": "aria_core.worker.processes",
+    "get_attribute": "aria_core.modeling.expressions",
+    "get_input": "aria_core.modeling.expressions",
+    "get_property": "aria_core.modeling.expressions",
     "has_expression": "aria_core.modeling.expressions",
     "has_operation": "aria_core.orchestrator.tasks",
     "hookimpl": "aria_core.hookspecs",
     "is_gone": "aria_core.orchestrator.ownership",
+    "join": "aria_core.modeling.expressions",
     "kill_marked": "aria_core.worker.processes",
     "kill_session": "aria_core.worker.processes",
     "logging_as": "aria_core.logs",
     "operation": "aria_core.orchestrator.decorators",
     "outputs": "aria_core.orchestrator.topology",
+    "parameter": "aria_core.modeling.builder",
     "run_call": "aria_core.worker.run",
     "run_encoded": "aria_core.worker.run",
+    "script": "aria_core.modeling.builder",
     "store_template": "aria_core.orchestrator.topology",
     "template_spec": "aria_core.orchestrator.topology",
+    "token": "aria_core.modeling.expressions",
     "workflow": "aria_core.orchestrator.decorators",
 }
 """Public name -> the module that defines it."""

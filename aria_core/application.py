@@ -82,7 +82,9 @@ class Application:
         """Looks after installed plugins."""
         from aria_core.orchestrator.plugin import PluginManager
 
-        return PluginManager(self.model_storage, self.config.plugins.directory)
+        manager = PluginManager(self.model_storage, self.config.plugins.directory)
+        manager.use_installers(self.installers)
+        return manager
 
     @cached_property
     def loaders(self) -> Recognisers[Loader]:

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,11 +32,11 @@ class PluginManager:
     def __init__(self, model: ModelStorage, plugins_dir: str | Path) -> None:
         self._model = model
         self._directory = Path(plugins_dir)
-        self._installers: Sequence[Installer] | None = None
+        self._installers: Iterable[Installer] | None = None
 
-    def use_installers(self, installers: Sequence[Installer]) -> None:
+    def use_installers(self, installers: Iterable[Installer]) -> None:
         """Take these installers, in this order, instead of those that are found by entry points."""
-        self._installers = tuple(installers)
+        self._installers = installers
 
     def get_plugin_dir(self, plugin: Plugin) -> str:
         """Where a plugin is installed: ``<plugins_dir>/<package name>-<package version>``."""

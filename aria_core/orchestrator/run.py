@@ -46,8 +46,8 @@ class Run:
         self._emitter = Emitter(hooks.listeners)
         self._writer = LogWriter(model.ledger, claim.execution, clock)
         service = self._execution.service_id or 0
-        self._inbox = EngineInbox(
-            ContextSource(model, resource, service, take_log=self._writer.take, flush=self._flush))
+        self._source = ContextSource(model, resource, service, take_log=self._writer.take, flush=self._flush)
+        self._inbox = EngineInbox(self._source)
 
     def see_cancel(self) -> None:
         """Wake the engine: the row says ``cancelling``."""
@@ -62,6 +62,7 @@ class Run:
         with ExitStack() as stack:
             stack.callback(self._emitter.close)
             stack.callback(self._writer.close)
+            stack.callback(self._source.close)
             lease = Lease(self._model.ledger, self._claim, self._clock, self._ownership_changed)
             stack.callback(lease.stop)
             lease.start()

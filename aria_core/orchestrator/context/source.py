@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from aria_core.exceptions import InvalidInputError, NotFoundError
 from aria_core.modeling.models import MODELS, Model, Node, NodeTemplate, Relationship, Service
-from aria_core.orchestrator.rendering import render
+from aria_core.orchestrator.rendering import Renderer
 from aria_core.orchestrator.scope import ServiceScope
 from aria_core.storage.model import ListResult, ModelStorage
 from aria_core.storage.resource import ResourceStorage
@@ -32,6 +32,7 @@ class ContextSource:
         self._model = model
         self._resource = resource
         self._service = service
+        self._renderer = Renderer()
         self._take_log = take_log
         self._flush = flush
         self._asks: Mapping[str, Callable[[CallRef, Mapping[str, Any]], Any]] = {
@@ -49,6 +50,10 @@ class ContextSource:
             raise InvalidInputError(
                 f"{request.get('ask')!r} cannot be asked; known are {', '.join(self._asks)}")
         return ask(ref, request)
+
+    def close(self) -> None:
+        """Let go of what rendering needs. Idempotent."""
+        self._renderer.close()
 
     def _node(self, _: CallRef, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._model.read_session() as session:
@@ -137,8 +142,8 @@ class ContextSource:
     def _render(self, ref: CallRef, request: Mapping[str, Any]) -> str:
         data, _ = self._read(request["path"])
         variables = request.get("variables")
-        return render(data.decode("utf-8", "replace"), self._facts(ref) if variables is None else variables,
-                      request["path"])
+        facts = self._facts(ref) if variables is None else variables
+        return self._renderer.render(data.decode("utf-8", "replace"), facts, request["path"])
 
     def _facts(self, ref: CallRef) -> dict[str, Any]:
         """Plain data under ``ctx``, in the shape of the operation's own context."""
