@@ -22,8 +22,11 @@ class ContextServer:
     """Serves ``ctx`` commands while its block runs.
 
     `directory` is a private directory of the caller's, who removes it. A program finds the command if
-    `bin` is on its PATH and `environment` is in its environment.
+    `bin` is on its PATH and `environment` is in its environment. `key`, under the name `key_variable`,
+    marks what was started with this environment and nothing else.
     """
+
+    key_variable = KEY_VARIABLE
 
     def __init__(self, ctx: OperationContext, directory: Path, python: str = sys.executable) -> None:
         self.bin = directory / "bin"

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from aria_core.worker.channel import Channel
 
-MESSAGE_LIMIT = 64 * 1024
+MESSAGE_LIMIT = 64 * 1024 + 256  # a line of output at its own limit, and the note that it was cut
 
 
 class ChannelHandler(logging.Handler):

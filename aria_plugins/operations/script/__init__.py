@@ -1,0 +1,8 @@
+"""The operation that runs scripts: ``aria_plugins.operations.script:run_script_locally``."""
+
+from __future__ import annotations
+
+from aria_plugins.operations.script.errors import ProcessError
+from aria_plugins.operations.script.local import run_script_locally
+
+__all__ = ["ProcessError", "run_script_locally"]

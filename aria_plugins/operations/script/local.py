@@ -1,0 +1,92 @@
+"""Running a script of the template on this host."""
+
+from __future__ import annotations
+
+import posixpath
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aria_core import ContextServer, NotFoundError, OperationContext, TaskAbortException
+from aria_plugins.operations.script.child import Child
+from aria_plugins.operations.script.command import ProcessSettings, command, environment, process_settings
+from aria_plugins.operations.script.errors import ProcessError, ScriptSettingsError
+from aria_plugins.operations.script.output import Budget, Output
+
+
+def run_script_locally(ctx: OperationContext, script_path: str, process: Mapping[str, Any] | None = None,
+                       **inputs: Any) -> None:
+    """Run a script among the template's files, as a child in a session of its own.
+
+    `inputs` are its environment variables (text as it is, everything else as JSON), besides PATH, HOME,
+    USER, LOGNAME, SHELL, LANG, LC_*, TZ, TMPDIR of the worker, what the process setting ``env`` adds,
+    ``ARIA_ATTEMPT`` and ``ARIA_TASK_TOKEN``. The ``ctx`` command is on its PATH. Its interpreter is what
+    its first line says; without such a line Python runs ``.py`` and sh the rest. Standard output is
+    logged as info, standard error as warning.
+
+    `process` may have ``cwd``, ``env``, ``args``, ``command_prefix`` (instead of the interpreter) and
+    ``eval_python``: then a ``.py`` script is evaluated in the operation's own process with ``ctx`` and
+    ``inputs``.
+
+    Raises ``ProcessError`` if the script does not end with 0, ``TaskAbortException`` if it is missing or
+    cannot be started, and what the script says with ``ctx task retry`` or ``ctx task abort``. Then
+    everything it started is killed; what a script that ends well left running stays.
+    """
+    directory = Path(tempfile.mkdtemp(prefix=f"aria-script-{str(ctx.ref).replace('/', '-')}-"))
+    try:
+        settings = process_settings(process)
+        script = _download(ctx, script_path, directory)
+        if settings.eval_python and script.suffix == ".py":
+            _evaluate(ctx, script, inputs)
+        else:
+            _run(ctx, script, script_path, settings, inputs)
+    except ScriptSettingsError as error:
+        raise TaskAbortException(f"{script_path}: {error}") from error
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _download(ctx: OperationContext, script_path: str, directory: Path) -> Path:
+    script = directory / (posixpath.basename(script_path) or "script")
+    try:
+        ctx.download_resource(script, script_path)
+    except NotFoundError as error:
+        raise TaskAbortException(f"there is no script {script_path!r} among the template's files") from error
+    if not script.is_file():
+        raise TaskAbortException(f"{script_path!r} is a folder, not a script")
+    script.chmod(0o700)
+    return script
+
+
+def _evaluate(ctx: OperationContext, script: Path, inputs: Mapping[str, Any]) -> None:
+    names = {"__name__": "__main__", "__file__": str(script), "ctx": ctx, "inputs": dict(inputs)}
+    try:
+        exec(compile(script.read_bytes(), str(script), "exec"), names)  # noqa: S102 - what eval_python asks for
+    except SystemExit as error:
+        if error.code not in (None, 0):
+            raise
+
+
+def _run(ctx: OperationContext, script: Path, script_path: str, settings: ProcessSettings,
+         inputs: Mapping[str, Any]) -> None:
+    budget = Budget(ctx.logger.warning)
+    stdout = Output(lambda line: ctx.logger.info("%s", line), budget)
+    stderr = Output(lambda line: ctx.logger.warning("%s", line), budget)
+    with ContextServer(ctx, script.parent) as server:
+        variables = environment(inputs, settings, server.environment, str(server.bin))
+        child = Child(command(script, settings), settings.cwd, variables)
+        try:
+            held = child.listen(stdout.take, stderr.take)
+            for each in (stdout, stderr):
+                each.finish()
+            server.raise_verdict()
+            if child.exit_code:
+                raise ProcessError(script_path, child.exit_code, stdout.tail, stderr.tail)
+        except BaseException:
+            child.kill(server)
+            raise
+    if held:
+        ctx.logger.warning("%s left a process running that holds its output; send its output elsewhere "
+                           "(>file 2>&1), nobody reads it from now on", script_path)
