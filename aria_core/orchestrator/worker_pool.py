@@ -68,6 +68,8 @@ class WorkerPool:
     def open(self, report: Inbox) -> None:
         """See `Executor.open`; the first call starts the first process."""
         self._inbox = report
+        if self._is_open:
+            return
         self._selector = selectors.DefaultSelector()
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
