@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -20,10 +19,10 @@ from aria_core.modeling.types import JsonText
 class Origin:
     """Which column of which row a value belongs to."""
 
-    __slots__ = ("__weakref__", "_instance", "_key", "_value")
+    __slots__ = ("_instance", "_key", "_value")
 
     def __init__(self, instance: Any, key: str) -> None:
-        self._instance = weakref.ref(instance)
+        self._instance = instance  # not weakly: who changes a part of the value has nothing but that part
         self._key = key
         self._value: Any = None
 
@@ -42,17 +41,20 @@ class Origin:
 
     def holds(self, instance: Any, key: str, value: Any) -> bool:
         """Whether `value` is what this row has in this column."""
-        return self._instance() is instance and self._key == key and self._value is value
+        return self._instance is instance and self._key == key and self._value is value
 
     def changed(self) -> None:
-        """Mark the column as changed; if the row forgot its values meanwhile, give this one back."""
-        instance = self._instance()
-        if instance is None:
+        """Mark the column as changed; if the row was read anew meanwhile, give it this value back."""
+        if self._instance is None:
             return
-        if self._key in instance.__dict__:
-            flag_modified(instance, self._key)
+        if self._instance.__dict__.get(self._key) is self._value:
+            flag_modified(self._instance, self._key)
         else:
-            set_attribute(instance, self._key, self._value)
+            set_attribute(self._instance, self._key, self._value)
+
+    def let_go(self) -> None:
+        """The row has another value now; changes of this one are nobody's business."""
+        self._instance = None
 
 
 def _telling(name: str, kind: type) -> Callable[..., Any]:
@@ -173,8 +175,11 @@ def _track_mapper(mapper: Mapper[Any], model: type[Any]) -> None:
 
 
 def _on_set(key: str) -> Callable[..., Any]:
-    def wrap(instance: Any, value: Any, _old: Any, _initiator: Any) -> Any:
-        return _of(instance, key, value)
+    def wrap(instance: Any, value: Any, old: Any, _initiator: Any) -> Any:
+        new = _of(instance, key, value)
+        if isinstance(old, (TrackedDict, TrackedList)) and old is not new:
+            old.origin.let_go()
+        return new
 
     return wrap
 

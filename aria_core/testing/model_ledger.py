@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -16,8 +16,8 @@ from aria_core.exceptions import (
     NotFoundError,
     StorageError,
 )
+from aria_core.modeling.models import Service
 from aria_core.storage.model import (
-    AttemptRow,
     Batch,
     Claim,
     ClaimChangedError,
@@ -26,60 +26,30 @@ from aria_core.storage.model import (
     NewExecution,
     Pulse,
     TaskRow,
-    Transition,
 )
 from aria_core.testing.sample import (
     JSON_VALUES,
     MOMENT,
+    NEW_OWNER,
     OWNER,
     add_service,
     at_once,
     claim_service,
     elsewhere,
+    everything,
+    in_all_states,
+    moved,
+    sent,
     start_service,
+    take_over,
+    tasks_of,
+    whole_batch,
 )
 from aria_core.worker.calls import Edit
 
-NEW_OWNER = {**OWNER, "pid": 77}
 
-
-def sent(task: int, attempts: int = 0) -> Transition:
-    """A dispatch, as the engine writes it ahead."""
-    changes = {"state": "sent", "attempts": attempts + 1, "sent_at": MOMENT}
-    return Transition(task, "pending", attempts, changes)
-
-
-def moved(task: int, before: str, after: str, attempts: int = 1, **more: Any) -> Transition:
-    """Another change of a task's state."""
-    return Transition(task, before, attempts, {"state": after, **more})
-
-
-def tasks_of(storage: ModelStorage, claim: Claim) -> list[int]:
-    """The ids of an execution's tasks, by position."""
-    return [row.id for row in storage.ledger.load_graph(claim.execution)]
-
-
-def everything(storage: ModelStorage, claim: Claim) -> Any:
-    """All that an engine transaction could change, except the beat."""
-    rows = [row.to_dict() for table in (storage.task, storage.attempt, storage.attribute, storage.node)
-            for row in table]  # type: ignore[attr-defined]
-    return rows, storage.execution.get(claim.execution).to_dict()
-
-
-def take_over(storage: ModelStorage, claim: Claim, **how: bool) -> Claim:
-    """Another runner takes the execution."""
-    seen = storage.ledger.pulse(claim.execution)
-    return storage.ledger.claim_existing(seen, NEW_OWNER, **{"retry_failed": False, **how})
-
-
-def whole_batch(storage: ModelStorage, claim: Claim) -> Batch:
-    """A batch that writes a bit of everything."""
-    node = storage.node.get_by_name("web").id
-    return Batch(
-        transitions=[sent(task) for task in tasks_of(storage, claim)[:2]],
-        edits=[Edit("node", node, "port", 80)], nodes={node: "starting"},
-        attempts=[AttemptRow(tasks_of(storage, claim)[2], 1, "lost", "exited", location="here:1")],
-        execution={"error": "none yet"})
+def _claiming(storage: ModelStorage, service: Service) -> Callable[[int], Claim]:
+    return lambda _: claim_service(storage, service)
 
 
 class LedgerContract:
@@ -97,7 +67,7 @@ class LedgerContract:
     def test_of_eight_claims_at_once_one_wins(self, storage: ModelStorage) -> None:
         for round_ in range(3):
             service = add_service(storage, f"service {round_}")
-            outcomes = at_once(lambda _, of=service: claim_service(storage, of))
+            outcomes = at_once(_claiming(storage, service))
             refused = [each for each in outcomes if not isinstance(each, Claim)]
             assert len(refused) == 7
             assert all(isinstance(each, AlreadyExistsError) for each in refused), refused
@@ -186,7 +156,8 @@ class LedgerContract:
     def test_a_batch_ends_an_execution(self, storage: ModelStorage) -> None:
         service = add_service(storage)
         claim = start_service(storage, service)
-        after = storage.ledger.record_batch(claim, Batch(execution={"state": "succeeded", "ended_at": MOMENT}))
+        end = {"state": "succeeded", "ended_at": MOMENT}
+        after = storage.ledger.record_batch(claim, Batch(execution=end))
         assert after.state == "succeeded"
         assert storage.execution.get(claim.execution).ended_at == MOMENT
         assert storage.ledger.active(service.id) is None
@@ -270,32 +241,26 @@ class LedgerContract:
         assert storage.ledger.request_cancel(claim.execution) == "succeeded"
         assert storage.ledger.pulse(claim.execution).state == "succeeded"
 
-    def _in_all_states(self, storage: ModelStorage, claim: Claim) -> tuple[Claim, list[int]]:
-        first, second, third, fourth, *_ = ids = tasks_of(storage, claim)
-        claim = storage.ledger.record_batch(claim, Batch([sent(task) for task in ids[:5]]))
-        return storage.ledger.record_batch(claim, Batch([
-            moved(first, "sent", "started", started_at=MOMENT), moved(second, "sent", "success"),
-            moved(third, "sent", "failed", failures=1), moved(fourth, "sent", "retrying", due_at=MOMENT)])), ids
-
     def test_taking_over_gives_running_tasks_back(self, storage: ModelStorage) -> None:
-        claim, _ = self._in_all_states(storage, start_service(storage, add_service(storage), 6))
+        claim = in_all_states(storage)
         taken = take_over(storage, claim)
         assert (taken.epoch, taken.state) == (claim.epoch + 1, "started")
         assert storage.ledger.pulse(claim.execution).owner == NEW_OWNER
         rows = storage.ledger.load_graph(claim.execution)
-        assert [row.state for row in rows] == ["pending", "success", "failed", "retrying", "pending", "pending"]
+        assert [row.state for row in rows] == [
+            "pending", "success", "failed", "retrying", "pending", "pending"]
         assert [row.attempts for row in rows] == [1, 1, 1, 1, 1, 0]
         assert [row.interruptions for row in rows] == [1, 0, 0, 0, 1, 0]
         storage.ledger.record_batch(taken, Batch([sent(rows[0].id, 1)]))
 
     def test_running_tasks_may_be_adopted(self, storage: ModelStorage) -> None:
-        claim, _ = self._in_all_states(storage, start_service(storage, add_service(storage), 6))
+        claim = in_all_states(storage)
         take_over(storage, claim, adopt=True)
         rows = storage.ledger.load_graph(claim.execution)
         assert [row.state for row in rows] == ["started", "success", "failed", "retrying", "sent", "pending"]
 
     def test_retry_failed_gives_failed_tasks_new_budgets(self, storage: ModelStorage) -> None:
-        claim, _ = self._in_all_states(storage, start_service(storage, add_service(storage), 6))
+        claim = in_all_states(storage)
         ended = {"state": "failed", "error": "boom", "ended_at": MOMENT}
         storage.ledger.record_batch(claim, Batch(execution=ended))
         take_over(storage, claim, retry_failed=True)
@@ -350,8 +315,9 @@ class LedgerContract:
         claim = start_service(storage, add_service(storage))
         node, tie = storage.node.get_by_name("db").id, storage.relationship.list()[0].id
         claim = storage.ledger.record_batch(claim, Batch(edits=[
-            Edit("node", node, "ip", "lost"), Edit("node", node, "ip", "10.0.0.2"), Edit("node", node, "none", None),
-            Edit("relationship", tie, "ip", {"v": 2**70}), Edit("node", node, "gone", 1)]))
+            Edit("node", node, "ip", "lost"), Edit("node", node, "ip", "10.0.0.2"),
+            Edit("node", node, "none"), Edit("node", node, "gone", 1),
+            Edit("relationship", tie, "ip", {"v": 2**70})]))
         storage.ledger.record_batch(claim, Batch(edits=[
             Edit("node", node, "gone", deleted=True), Edit("node", node, "never", deleted=True)]))
         assert dict(storage.node.get(node).attributes) == {"ip": "10.0.0.2", "none": None}
@@ -372,7 +338,7 @@ class LedgerContract:
         assert flush(1) is False
 
     def test_times_of_tasks_come_back_aware_and_in_utc(self, storage: ModelStorage) -> None:
-        claim, _ = self._in_all_states(storage, start_service(storage, add_service(storage), 6))
+        claim = in_all_states(storage)
         due = storage.ledger.load_graph(claim.execution)[3].due_at
         assert due == MOMENT
         assert due is not None
@@ -389,13 +355,18 @@ class LedgerContract:
         found = storage.log.list({"execution_id": claim.execution}).items
         assert [each.message for each in found] == [each.message for each in lines]
         first: Mapping[str, Any] = found[0].to_dict()
-        assert (first["level"], first["task_id"], first["attempt"], first["traceback"], first["created_at"]) == (
-            "info", task, 1, "trace", MOMENT)
+        expected = {"level": "info", "task_id": task, "attempt": 1, "traceback": "trace",
+                    "created_at": MOMENT}
+        assert {name: first[name] for name in expected} == expected
 
     def test_logs_of_many_threads_are_all_kept(self, storage: ModelStorage) -> None:
         claim = start_service(storage, add_service(storage))
-        at_once(lambda number: [storage.ledger.add_logs([LogRow(claim.execution, "info", f"{number} {each}", MOMENT)])
-                                for each in range(5)])
+
+        def write(number: int) -> None:
+            for each in range(5):
+                storage.ledger.add_logs([LogRow(claim.execution, "info", f"{number} {each}", MOMENT)])
+
+        at_once(write)
         messages = [each.message for each in storage.log.list({"execution_id": claim.execution})]
         assert len(messages) == 40
         for number in range(8):

@@ -59,7 +59,8 @@ class TableContract:
         assert len(storage.service_template.list()) == 1
 
     def test_a_refused_row_stores_nothing_of_what_hangs_on_it(self, storage: ModelStorage) -> None:
-        service = Service(name="half", nodes={"good": Node(name="good"), "bad": Node(name="bad", state="odd")})
+        nodes = {"good": Node(name="good"), "bad": Node(name="bad", state="odd")}
+        service = Service(name="half", nodes=nodes)
         with pytest.raises(StorageError, match="odd"):
             storage.service.put(service)
         assert elsewhere(lambda: (len(storage.service.list()), len(storage.node.list()))) == (0, 0)
@@ -67,12 +68,16 @@ class TableContract:
 
     def test_a_wrong_type_is_refused_naming_model_column_and_type(self, storage: ModelStorage) -> None:
         wrong: list[tuple[Any, str, str]] = [
-            (Service(name=5), "name", "int"), (Service(name="s", created_at="now"), "created_at", "str"),
+            (Service(name=5), "name", "int"),
+            (Service(name="s", created_at="now"), "created_at", "str"),
             (Service(name="s", created_at=MOMENT.replace(tzinfo=None)), "created_at", "datetime"),
             (Node(name="n", capabilities={"a": {1, 2}}), "capabilities", "set"),
-            (Node(name="n", types=[object()]), "types", "object"), (Task(name="t", position="1"), "position", "str"),
-            (Task(name="t", position=True), "position", "bool"), (Task(name="t", timeout="1"), "timeout", "str"),
-            (Task(name="t", ignore_failure=1), "ignore_failure", "int"), (Plugin(name="\0"), "name", "NUL")]
+            (Node(name="n", types=[object()]), "types", "object"),
+            (Task(name="t", position="1"), "position", "str"),
+            (Task(name="t", position=True), "position", "bool"),
+            (Task(name="t", timeout="1"), "timeout", "str"),
+            (Task(name="t", ignore_failure=1), "ignore_failure", "int"),
+            (Plugin(name="\0"), "name", "NUL")]
         for row, column, kind in wrong:
             with pytest.raises(StorageError, match=rf"{column} of {type(row).__name__}.*{kind}"):
                 storage.table(type(row)).put(row)
@@ -100,8 +105,9 @@ class TableContract:
         held["sizes"].append(2)
         node.capabilities["endpoint"]["ports"].extend([80, 443])
         storage.node.update(node)
-        found = elsewhere(lambda: storage.node.get(node.id).to_dict() | dict(storage.node.get(node.id).attributes))
-        assert (found["disks"], found["capabilities"]) == ([{"sizes": [1, 2]}], {"endpoint": {"ports": [80, 443]}})
+        found = elsewhere(lambda: [storage.node.get(node.id).capabilities,
+                                   storage.node.get(node.id).attributes["disks"]])
+        assert found == [{"endpoint": {"ports": [80, 443]}}, [{"sizes": [1, 2]}]]
 
     def test_values_come_back_exactly_as_they_were(self, storage: ModelStorage) -> None:
         node = add_service(storage).nodes["web"]
@@ -154,7 +160,8 @@ class TableContract:
         assert names(name=["a", "d", "x"]) == "ad"
         assert names(name=[]) == ""
         assert (names(id={"gt": first}), names(id={"ge": first + 1, "lt": first + 3})) == ("bcd", "bc")
-        assert (names(id={"le": first}), names(name={"ne": "a"}), names(name={"eq": "c"})) == ("a", "bcd", "c")
+        assert (names(id={"le": first}), names(name={"ne": "a"})) == ("a", "bcd")
+        assert names(name={"eq": "c"}) == "c"
         assert names(name=["a", "b"], id={"gt": first}) == "b"
 
     def test_nothing_is_a_value_to_filter_by(self, storage: ModelStorage) -> None:
@@ -165,7 +172,7 @@ class TableContract:
 
         assert (names(None), names({"ne": None}), names([None])) == (["db"], ["web"], ["db"])
 
-    def test_unknown_columns_operators_directions_and_pages_are_named(self, storage: ModelStorage) -> None:
+    def test_what_cannot_be_asked_is_named(self, storage: ModelStorage) -> None:
         asked: list[tuple[str, dict[str, Any]]] = [
             ("colour", {"filters": {"colour": 1}}), ("like", {"filters": {"name": {"like": "%"}}}),
             ("colour", {"sort": {"colour": "asc"}}), ("sideways", {"sort": {"name": "sideways"}}),
@@ -209,12 +216,12 @@ class TableContract:
         found = storage.service_template.iter({"name": {"ne": "a"}}, {"name": "desc"})
         assert [each.name for each in found] == ["c", "b"]
 
-    def test_deleting_a_service_removes_what_it_owns_and_keeps_its_template(self, storage: ModelStorage) -> None:
+    def test_deleting_a_service_keeps_its_template_only(self, storage: ModelStorage) -> None:
         service = add_service(storage)
         start_service(storage, service)
         storage.service.delete(service)
         owned = (storage.node, storage.relationship, storage.attribute, storage.execution, storage.task)
-        assert [len(table.list()) for table in owned] == [0] * len(owned)  # type: ignore[attr-defined]
+        assert [len(table.list()) for table in owned] == [0] * len(owned)
         assert len(storage.service_template.list()) == 1
 
     def test_a_template_with_services_is_not_deleted(self, storage: ModelStorage) -> None:
@@ -245,10 +252,10 @@ class TableContract:
     def test_an_execution_moves_only_along_its_transitions(self, storage: ModelStorage) -> None:
         claim = start_service(storage, add_service(storage))
         for table, row in ((storage.execution, claim.execution), (storage.task, storage.task.list()[0].id)):
-            entry: Any = table.get(row)  # type: ignore[attr-defined]
+            entry: Any = table.get(row)
             entry.state = "retrying" if isinstance(entry, Task) else "pending"
             with pytest.raises(StorageError, match="cannot go from"):
-                table.update(entry)  # type: ignore[attr-defined]
+                table.update(entry)
         assert storage.ledger.pulse(claim.execution).state == "started"
 
     def test_a_service_has_one_active_execution_here_too(self, storage: ModelStorage) -> None:
@@ -297,6 +304,7 @@ class TableContract:
     def test_a_closed_storage_says_so(self, storage: ModelStorage) -> None:
         storage.close()
         storage.close()
-        for use in (lambda: storage.service.list(), lambda: storage.ledger.pulse(1)):
-            with pytest.raises(StorageUnavailableError):
-                use()
+        with pytest.raises(StorageUnavailableError):
+            storage.service.list()
+        with pytest.raises(StorageUnavailableError):
+            storage.ledger.pulse(1)

@@ -9,17 +9,28 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from aria_core.modeling.models import Node, Relationship, Service, ServiceTemplate
-from aria_core.storage.model import Claim, ModelStorage, NewExecution, TaskRow
+from aria_core.storage.model import (
+    AttemptRow,
+    Batch,
+    Claim,
+    ModelStorage,
+    NewExecution,
+    TaskRow,
+    Transition,
+)
+from aria_core.worker.calls import Edit
 
 T = TypeVar("T")
 
 OWNER = {"boot": "b", "namespace": 1, "pid": 2, "started": 3.5, "host": "here"}
+NEW_OWNER = {**OWNER, "pid": 77}
 MOMENT = datetime(2030, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
 JSON_VALUES: Sequence[Any] = (
     None, True, False, 0, -1, 2**63, -(2**100), 10**400, 0.1, -0.0, 1e300, 5e-324, "", "null", "é\u0301",
-    "\U0001f600 emoji", "\u202eright to left", "line\r\nend\t\x1b[0m", "'; DROP TABLE node; --", "%s {{ x }} \\ / \"",
-    "x" * 70_000, [], {}, [[[]], {}, None], {"": {"a.b": [1, {"c": None}]}, "\u2603": "snow"})
+    "\U0001f600 emoji", "\u202eright to left", "line\r\nend\t\x1b[0m", "'; DROP TABLE node; --",
+    "%s {{ x }} \\ / \"", "x" * 70_000, [], {}, [[[]], {}, None],
+    {"": {"a.b": [1, {"c": None}]}, "\u2603": "snow"})
 """Values that a storage keeps exactly."""
 
 
@@ -38,8 +49,8 @@ def add_service(storage: ModelStorage, name: str = "shop") -> Service:
 
 def claim_service(storage: ModelStorage, service: Service, workflow: str = "install") -> Claim:
     """A new execution of `service`."""
-    return storage.ledger.claim_new(NewExecution(
-        service_id=service.id, workflow_name=workflow, inputs={"size": 2**70}, owner=OWNER, executor="thread"))
+    new = NewExecution(service.id, workflow, {"size": 2**70}, OWNER, executor="thread")
+    return storage.ledger.claim_new(new)
 
 
 def start_service(storage: ModelStorage, service: Service, tasks: int = 3) -> Claim:
@@ -68,3 +79,52 @@ def at_once(act: Callable[[int], Any], threads: int = 8) -> list[Any]:
 
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(attempt, range(threads)))
+
+
+def sent(task: int, attempts: int = 0) -> Transition:
+    """A dispatch, as the engine writes it ahead."""
+    changes = {"state": "sent", "attempts": attempts + 1, "sent_at": MOMENT}
+    return Transition(task, "pending", attempts, changes)
+
+
+def moved(task: int, before: str, after: str, attempts: int = 1, **more: Any) -> Transition:
+    """Another change of a task's state."""
+    return Transition(task, before, attempts, {"state": after, **more})
+
+
+def tasks_of(storage: ModelStorage, claim: Claim) -> list[int]:
+    """The ids of an execution's tasks, by position."""
+    return [row.id for row in storage.ledger.load_graph(claim.execution)]
+
+
+def everything(storage: ModelStorage, claim: Claim) -> Any:
+    """All that an engine transaction could change, except the beat."""
+    rows = [row.to_dict() for table in (storage.task, storage.attempt, storage.attribute, storage.node)
+            for row in table]
+    return rows, storage.execution.get(claim.execution).to_dict()
+
+
+def take_over(storage: ModelStorage, claim: Claim, **how: bool) -> Claim:
+    """Another runner takes the execution."""
+    seen = storage.ledger.pulse(claim.execution)
+    return storage.ledger.claim_existing(seen, NEW_OWNER, **{"retry_failed": False, **how})
+
+
+def whole_batch(storage: ModelStorage, claim: Claim) -> Batch:
+    """A batch that writes a bit of everything."""
+    node = storage.node.get_by_name("web").id
+    return Batch(
+        transitions=[sent(task) for task in tasks_of(storage, claim)[:2]],
+        edits=[Edit("node", node, "port", 80)], nodes={node: "starting"},
+        attempts=[AttemptRow(tasks_of(storage, claim)[2], 1, "lost", "exited", location="here:1")],
+        execution={"error": "none yet"})
+
+
+def in_all_states(storage: ModelStorage) -> Claim:
+    """An execution with a task that is started, success, failed, retrying, sent and pending."""
+    claim = start_service(storage, add_service(storage), 6)
+    first, second, third, fourth, *_ = ids = tasks_of(storage, claim)
+    claim = storage.ledger.record_batch(claim, Batch([sent(task) for task in ids[:5]]))
+    return storage.ledger.record_batch(claim, Batch([
+        moved(first, "sent", "started", started_at=MOMENT), moved(second, "sent", "success"),
+        moved(third, "sent", "failed", failures=1), moved(fourth, "sent", "retrying", due_at=MOMENT)]))

@@ -56,6 +56,7 @@ class FileStorage(ResourceStorage):
     def read(self, key: str) -> bytes:
         """The bytes under `key`."""
         with _explained("read", key), self._folder_of(key) as (folder, name):
+            _check_regular(os.stat(name, dir_fd=folder, follow_symlinks=False), key)
             number = os.open(name, _FILE, dir_fd=folder)
             with os.fdopen(number, "rb") as stream:
                 _check_regular(os.fstat(number), key)
@@ -129,7 +130,7 @@ class FileStorage(ResourceStorage):
             for each in folders:
                 if create:
                     _make_folder(number, each)
-                number = os.open(each, _FOLDER, dir_fd=number)
+                number = _open_folder(number, each, create)
                 stack.callback(os.close, number)
             yield number, name
 
@@ -193,6 +194,17 @@ def _make_folder(parent: int, name: str) -> None:
     except FileExistsError:
         return
     os.fsync(parent)
+
+
+def _open_folder(parent: int, name: str, create: bool) -> int:
+    try:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    except NotADirectoryError:
+        if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            raise OSError(errno.ELOOP, "a link") from None
+        if create:
+            raise
+        raise FileNotFoundError(errno.ENOENT, "a file") from None  # nothing lies below a file
 
 
 def _discard(folder: int, name: str) -> None:

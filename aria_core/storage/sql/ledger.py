@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -151,7 +152,7 @@ class SqlLedger(Ledger):
                      started_at: datetime) -> Claim:
         """See `Ledger.create_graph`."""
         changes = {"state": ExecutionState.STARTED, "started_at": started_at}
-        with self._database.write() as connection:
+        with self._writing() as connection:
             next_claim = self._pass_fence(connection, claim, changes)
             if tasks:
                 connection.execute(insert(_task), [_task_values(claim.execution, task) for task in tasks])
@@ -166,7 +167,7 @@ class SqlLedger(Ledger):
 
     def record_batch(self, claim: Claim, batch: Batch, *, again: bool = False) -> Claim:
         """See `Ledger.record_batch`."""
-        with self._database.write() as connection:
+        with self._writing() as connection:
             if again and (done := _already_committed(connection, claim)):
                 return done
             next_claim = self._pass_fence(connection, claim, batch.execution)
@@ -179,6 +180,14 @@ class SqlLedger(Ledger):
                 states = [{"b_id": node, "b_state": batch.nodes[node]} for node in sorted(batch.nodes)]
                 connection.execute(NODE_STATE, states)
         return next_claim
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self._database.write() as connection:
+                yield connection
+        except IntegrityError as error:
+            raise StorageError(f"the database refused what the engine wrote: {error.orig}") from error
 
     def _pass_fence(self, connection: Connection, claim: Claim, changes: Mapping[str, Any]) -> Claim:
         fence = (update(_execution)
@@ -195,7 +204,7 @@ class SqlLedger(Ledger):
         current = select(_task.c.id).join(_execution, _execution.c.id == _task.c.execution_id).where(
             _task.c.id == task, _task.c.attempts == attempt, _task.c.state.in_(_RUNNING),
             _execution.c.epoch == claim.epoch).with_for_update()
-        with self._database.write() as connection:
+        with self._writing() as connection:
             if connection.execute(current).one_or_none() is None:
                 return False
             write_edits(connection, edits)
@@ -205,7 +214,7 @@ class SqlLedger(Ledger):
         """See `Ledger.add_logs`."""
         values = [_log_values(row) for row in rows]
         if values:
-            with self._database.write() as connection:
+            with self._writing() as connection:
                 connection.execute(insert(_log), values)
 
 

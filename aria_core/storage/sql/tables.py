@@ -102,7 +102,7 @@ class SqlModelTable(ModelTable[M]):
         key, session = inspect(entry).identity, self._sessions.reading()
         try:
             if key is None or not session.remove(self._model, key[0]):
-                raise NotFoundError(f"{entry!r} is not stored")
+                raise NotFoundError(f"the {self._title} {entry!r} is not stored")
         except IntegrityError as error:
             raise still_needed(session, entry) from error
         if entry in session:
