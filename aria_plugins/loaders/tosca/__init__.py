@@ -59,7 +59,8 @@ def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None]:
     """What is wrong with the template in `source`, and the template as far as it can be understood."""
     problems = Problems()
     if source.suffix.lower() in ARCHIVES:
-        problems.add(Place(str(source), 1, 1), "archives are not supported yet; give the service template itself, a "
+        problems.add(Place(str(source), 1, 1), "archives are not supported yet; give the service template "
+                     "itself, a "
                      ".yaml or .yml file")
         return problems, None
     library = Library(read, problems)
@@ -73,7 +74,8 @@ def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None]:
         return problems, None
 
 
-def _build(source: Path, read: Read, library: Library, document: Document, problems: Problems) -> TemplateSpec:
+def _build(source: Path, read: Read, library: Library, document: Document,
+           problems: Problems) -> TemplateSpec:
     types = Types(library, document, problems)
     implementations = Implementations(Files(source.parent, read), problems)
     name = text(field(field(document.root, "metadata"), "template_name")) or source.stem

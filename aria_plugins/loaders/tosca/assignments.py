@@ -27,7 +27,7 @@ class Assignments:
         self._problems = problems
 
     def properties(self, declared: dict[str, Parameter], assigned: Value | None, context: Context, what: str,
-                   place: Place, free: bool = False) -> dict[str, ParameterSpec]:
+                   place: Place, *, free: bool = False) -> dict[str, ParameterSpec]:
         """Every declared property with its value; what lacks a value it needs is reported at `place`.
 
         `free` lets the template have properties that nobody declares.
@@ -72,7 +72,8 @@ class Assignments:
         if isinstance(assigned, Mapping):
             self._converter.check_names(assigned, declared, what, "capability")
         given = fields(assigned)
-        return {name: self._capability(each, given.get(name), context, f"the capability `{name}` of {what}", place)
+        return {name: self._capability(each, given.get(name), context, f"the capability `{name}` of {what}",
+                                       place)
                 for name, each in declared.items()}
 
     def _capability(self, capability: Capability, given: Value | None, context: Context, what: str,
@@ -118,11 +119,10 @@ class Assignments:
         return None
 
 
-
-
 def _bare(value: Value | None, member: Parameter) -> Value | None:
     """The value of an attribute that is given with a description."""
     wrapped = isinstance(value, Mapping) and "value" in value.entries
-    if wrapped and value is not None and fields(value).keys() <= {"value", "description"} and not member.schema.data:
+    if wrapped and value is not None and fields(value).keys() <= {"value",
+                                                                  "description"} and not member.schema.data:
         return field(value, "value")
     return value

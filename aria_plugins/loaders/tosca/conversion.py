@@ -11,9 +11,20 @@ from aria_core import InvalidInputError, ParameterSpec, broken_constraints, comp
 
 from .functions import Context, Functions, called
 from .members import Parameter, properties_of
-from .problems import Place, Problems, TemplateError, listed, suggestion
+from .problems import Place, Problems, TemplateError, hint
 from .schemas import ANY, Schema
-from .values import MAX_DEPTH, MAX_VALUES, Mapping, Scalar, Sequence, Value, described, place_of, plain
+from .values import (
+    MAX_DEPTH,
+    MAX_VALUES,
+    Mapping,
+    Scalar,
+    Sequence,
+    Value,
+    boolean,
+    described,
+    place_of,
+    plain,
+)
 
 _UNBOUNDED = "UNBOUNDED"
 _NESTED_REPEAT = re.compile(r"[+*}]\)?[+*{]|[+*}][^()]*\)[+*{]")
@@ -21,9 +32,11 @@ MAX_RISKY_TEXT = 20
 
 _TAKES = MappingProxyType({
     "string": "text", "integer": "a whole number", "float": "a number", "boolean": "true or false",
-    "timestamp": "a moment such as 2020-01-31T12:00:00Z", "null": "null", "version": "a version such as 1.0.0",
+    "timestamp": "a moment such as 2020-01-31T12:00:00Z", "null": "null",
+    "version": "a version such as 1.0.0",
     "range": "a list of a lower and an upper bound", "list": "a list", "map": "a map",
-    "scalar-unit.size": "a number and a unit such as 4 GB", "scalar-unit.time": "a number and a unit such as 10 s",
+    "scalar-unit.size": "a number and a unit such as 4 GB", "scalar-unit.time": "a number and a unit such "
+    "as 10 s",
     "scalar-unit.frequency": "a number and a unit such as 2 GHz",
     "scalar-unit.bitrate": "a number and a unit such as 10 Mbps",
 })
@@ -46,7 +59,8 @@ class Converter:
         self._spend(value)
         call = called(value, properties_of(schema.data) if schema.data is not None else MappingProxyType({}))
         if call is not None:
-            return self._functions.call(value, *call, context, lambda each: self.convert(each, ANY, what, context))
+            return self._functions.call(value, *call, context,
+                                        lambda each: self.convert(each, ANY, what, context))
         self._depth += 1
         try:
             before = len(self._problems)
@@ -60,12 +74,15 @@ class Converter:
     def _spend(self, value: Value) -> None:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise TemplateError(place_of(value), f"with its defaults the template has more than {MAX_VALUES:,} values")
+            raise TemplateError(place_of(value), "with its defaults the template has more than "
+                                f"{MAX_VALUES:,} values")
         if self._depth > MAX_DEPTH:
-            raise TemplateError(place_of(value), f"this default is nested deeper than {MAX_DEPTH} levels; does its "
+            raise TemplateError(place_of(value), f"this default is nested deeper than {MAX_DEPTH} levels; "
+                                "does its "
                                 "type contain itself?")
 
-    def parameter(self, value: Value | None, definition: Parameter, what: str, context: Context) -> ParameterSpec:
+    def parameter(self, value: Value | None, definition: Parameter, what: str,
+                  context: Context) -> ParameterSpec:
         """The specification of a declared parameter with `value`, or else its default."""
         given = definition.default if value is None else value
         converted = None if given is None else self.convert(given, definition.schema, what, context)
@@ -85,7 +102,8 @@ class Converter:
 
     def _refuse(self, value: Value, schema: Schema, what: str) -> None:
         takes = _TAKES.get(schema.native, "a map of its fields")
-        self._problems.add(place_of(value), f"{what} is {described(value)}; its type {schema.name} takes {takes}")
+        self._problems.add(place_of(value), f"{what} is {described(value)}; its type {schema.name} takes "
+                           f"{takes}")
 
     def _any(self, value: Value, what: str, context: Context) -> Any:
         if isinstance(value, Mapping):
@@ -119,7 +137,8 @@ class Converter:
         self.check_names(value, known, what, "field")
         return self.fill(value, known, what, context)
 
-    def fill(self, value: Mapping, known: dict[str, Parameter], what: str, context: Context) -> dict[str, Any]:
+    def fill(self, value: Mapping, known: dict[str, Parameter], what: str, context: Context) -> dict[str,
+                                                                                                     Any]:
         """The fields of a complex value, with their defaults."""
         converted = {}
         for name, definition in known.items():
@@ -127,9 +146,11 @@ class Converter:
             if given is None:
                 given = definition.default
             if given is not None:
-                converted[name] = self.convert(given, definition.schema, f"the field `{name}` of {what}", context)
+                converted[name] = self.convert(given, definition.schema, f"the field `{name}` of {what}",
+                                               context)
             elif definition.required:
-                self._problems.add(place_of(value), f"{what} lacks the field `{name}`, which its type requires")
+                self._problems.add(place_of(value), f"{what} lacks the field `{name}`, which its type "
+                                   "requires")
         return converted
 
     def check_names(self, value: Mapping, known: Iterable[str], what: str, kind: str) -> None:
@@ -138,14 +159,18 @@ class Converter:
         for name, key in value.keys.items():
             if name not in names:
                 self._problems.add(place_of(key), f"{what} has no {kind} `{name}`"
-                                   + (suggestion(name, names) or (f"; it has {listed(names)}" if names else "")))
+
+
+                                   + hint(name, names))
 
     def _simple(self, value: Value, schema: Schema, what: str) -> Any:
         if schema.native == "range":
             return self._range(value, schema, what)
         if not isinstance(value, Scalar) or not _fits(value, schema.native):
             return self._refuse(value, schema, what)
-        return value.text if schema.native in _AS_WRITTEN or schema.native.startswith("scalar") else value.value
+        if schema.native == "boolean":
+            return boolean(value)
+        return _written(value) if _as_written(schema.native) else value.value
 
     def _range(self, value: Value, schema: Schema, what: str) -> Any:
         bounds = plain(value) if isinstance(value, Sequence) and len(value.items) == 2 else None
@@ -155,12 +180,14 @@ class Converter:
         return bounds
 
     def _check_constraints(self, value: Value, converted: Any, schema: Schema, what: str) -> None:
-        checked = [each for each in converted if each != _UNBOUNDED] if schema.native == "range" else [converted]
-        type_name = "integer" if schema.native == "range" else schema.simple_name
+        is_range = schema.native == "range"
+        checked = [each for each in converted if each != _UNBOUNDED] if is_range else [converted]
+        type_name = "integer" if is_range else schema.simple_name
         for constraint in map(plain, schema.constraints):
             if _is_risky(constraint, converted):
-                self._problems.warn(place_of(value), f"{what} is not checked against its pattern, which could take "
-                                    "for ever on a text of this length")
+                self._problems.warn(place_of(value), f"{what} is not checked against its pattern, which "
+                                    "could "
+                                    "take for ever on a text of this length")
                 continue
             for each in checked:
                 self._check_constraint(place_of(value), each, constraint, type_name, what)
@@ -173,7 +200,13 @@ class Converter:
             self._problems.add(place, f"{what}: {error}")
 
 
-_AS_WRITTEN = frozenset({"version", "timestamp"})
+def _as_written(native: str) -> bool:
+    return native in ("version", "timestamp") or native.startswith("scalar-unit.")
+
+
+def _written(value: Scalar) -> str:
+    """The text of a scalar; a number that begins with a point gets its zero."""
+    return f"0{value.text}" if value.text.startswith(".") else value.text
 
 
 def _is_whole(value: object) -> bool:
@@ -182,13 +215,13 @@ def _is_whole(value: object) -> bool:
 
 def _fits(value: Scalar, native: str) -> bool:
     found = value.value
-    if native in ("version", "timestamp") or native.startswith("scalar-unit."):
-        return not isinstance(found, bool) and found is not None and _is_comparable(value.text, native)
+    if _as_written(native):
+        return not isinstance(found, bool) and found is not None and _is_comparable(_written(value), native)
     if native in ("integer", "float"):
         return _is_whole(found) or (native == "float" and isinstance(found, float))
     if native == "null":
         return found is None
-    return isinstance(found, bool if native == "boolean" else str)
+    return boolean(value) is not None if native == "boolean" else isinstance(found, str)
 
 
 def _is_comparable(written: str, native: str) -> bool:
@@ -206,7 +239,8 @@ def _is_risky(constraint: Any, value: Any) -> bool:
             and _NESTED_REPEAT.search(pattern) is not None)
 
 
-def specification(converted: Any, schema: Schema, place: Place, required: bool, description: str) -> ParameterSpec:
+def specification(converted: Any, schema: Schema, place: Place, required: bool,
+                  description: str) -> ParameterSpec:
     """The specification of a parameter whose value was converted."""
     dynamic = has_expression(converted)
     return ParameterSpec(

@@ -27,7 +27,8 @@ def _resolved(kind: str, section: Mapping, key: Scalar, trail: list[str], proble
     if source is None or name is None:
         return own
     if name not in section.entries:
-        problems.add(place_of(source), f"{kind} template `{key.text}` copies `{name}`, but there is no {kind} template "
+        problems.add(place_of(source), f"{kind} template `{key.text}` copies `{name}`, but there is no "
+                     f"{kind} template "
                      "of this name" + suggestion(name, section.entries))
         return own
     if name in (key.text, *trail):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping as MappingType
+import re
+from collections.abc import Callable
+from collections.abc import Mapping as MappingType
 from types import MappingProxyType
 
 from .conversion import Converter
@@ -24,10 +26,12 @@ from .members import (
 from .problems import Problems, listed
 from .schemas import Schema
 from .types import Type, Types
-from .values import Mapping, Value, described, field, items, key_of, place_of, plain
+from .values import Mapping, Sequence, Value, described, field, fields, items, key_of, named, place_of, plain
 
-OPERATORS = ("equal", "greater_than", "greater_or_equal", "less_than", "less_or_equal", "in_range", "valid_values",
+OPERATORS = ("equal", "greater_than", "greater_or_equal", "less_than", "less_or_equal", "in_range",
+             "valid_values",
              "length", "min_length", "max_length", "pattern")
+"""The constraints there are."""
 
 
 class Declarations:
@@ -38,7 +42,8 @@ class Declarations:
         self._converter = converter
         self._problems = problems
         self._checks: MappingType[str, Callable[[Type], None]] = MappingProxyType({
-            "data": self._check_data, "capability": self._check_capability_type, "node": self._check_node_type,
+            "data": self._check_data, "capability": self._check_capability_type,
+            "node": self._check_node_type,
             "relationship": self._check_relationship_type, "group": self._check_group_type,
             "policy": self._check_policy_type, "interface": self._check_interface_type,
         })
@@ -51,18 +56,20 @@ class Declarations:
             if each.kind in self._checks:
                 self._checks[each.kind](each)
 
-    def _own(self, type_: Type, member_body: Mapping, name: str, section: str) -> bool:
-        return name in getattr(field(type_.body, section), "entries", {})
-
     def _check_parameters(self, type_: Type, members: dict[str, Parameter], what: str) -> None:
         section = {"property": "properties", "attribute": "attributes"}[what]
-        own = getattr(field(type_.body, section), "entries", {})
+        own = fields(field(type_.body, section))
         older = inherited(type_.parent, section, Parameter) if type_.parent is not None else {}
         for name in own:
             shown = f"the {what} `{name}` of {type_.kind} type `{type_.name}`"
+            self._check_typed(members[name], shown)
             self.check_parameter(members[name], shown, Context(Names(), None))
             if name in older:
                 self._check_refinement(older[name].schema, members[name], shown)
+
+    def _check_typed(self, member: Parameter, what: str) -> None:
+        if field(member.body, "type") is None:
+            self._problems.add(member.place, f"{what} lacks the keyname `type`")
 
     def check_parameter(self, member: Parameter, what: str, context: Context) -> None:
         """Add a problem for an unknown type, a broken constraint or a default that does not fit."""
@@ -82,28 +89,21 @@ class Declarations:
     def check_constraint(self, value: Value, what: str) -> None:
         """Add a problem for a constraint that is none."""
         if not isinstance(value, Mapping) or len(value.entries) != 1:
-            self._problems.add(place_of(value), f"a constraint of {what} is {described(value)}; it takes a map with "
+            self._problems.add(place_of(value), f"a constraint of {what} is {described(value)}; it takes a "
+                               "map with "
                                f"one of {listed(OPERATORS)}")
             return
         name, bound = next(iter(value.entries.items()))
         if name not in OPERATORS and name != "schema":
-            self._problems.add(place_of(key_of(value, name)), f"unknown constraint `{name}` of {what}; known are "
+            self._problems.add(place_of(key_of(value, name)), f"unknown constraint `{name}` of {what}; "
+                               "known are "
                                f"{', '.join(OPERATORS)}")
             return
         self._check_bound(name, bound, what)
 
     def _check_bound(self, name: str, bound: Value, what: str) -> None:
-        found = plain(bound)
-        takes = None
-        if name == "in_range" and not (isinstance(found, list) and len(found) == 2):
-            takes = "a list of a lower and an upper bound"
-        elif name == "valid_values" and not isinstance(found, list):
-            takes = "a list"
-        elif name.endswith("length") and (not isinstance(found, int) or isinstance(found, bool) or found < 0):
-            takes = "a whole number from 0"
-        elif name == "pattern" and not _is_pattern(found):
-            takes = "a regular expression"
-        if takes is not None:
+        accepts, takes = _BOUNDS.get(name, (None, ""))
+        if accepts is not None and not accepts(plain(bound)):
             self._problems.add(place_of(bound), f"the constraint `{name}` of {what} is {described(bound)}; "
                                f"it takes {takes}")
 
@@ -113,14 +113,20 @@ class Declarations:
         fits = younger.name == older.name or older.name in (*names, "any") or older.name == younger.native
         value = field(member.body, "type")
         if not fits and value is not None and younger.name != "any":
-            self._problems.add(place_of(value), f"{what} has the type `{younger.name}`, but it refines one of type "
+            self._problems.add(place_of(value), f"{what} has the type `{younger.name}`, but it refines one "
+                               "of type "
                                f"`{older.name}`, whose type or a type derived from it is needed")
 
     def _check_data(self, type_: Type) -> None:
         for constraint in items(field(type_.body, "constraints")):
             self.check_constraint(constraint, f"data type `{type_.name}`")
-        if isinstance(type_.body, Mapping) and type_.native and field(type_.body, "properties") is not None:
-            self._problems.add(place_of(key_of(type_.body, "properties")), f"data type `{type_.name}` is derived from "
+        if not type_.native and items(field(type_.body, "constraints")):
+            self._problems.add(place_of(key_of(type_.body, "constraints")), f"data type `{type_.name}` has "
+                               "constraints, "
+                               "which take a data type that is derived from a native one")
+        if type_.native and field(type_.body, "properties") is not None:
+            self._problems.add(place_of(key_of(type_.body, "properties")), f"data type `{type_.name}` is "
+                               "derived from "
                                f"`{type_.native}`, so it cannot have properties")
 
     def _need_each(self, type_: Type, section: str, kinds: tuple[str, ...]) -> None:
@@ -144,19 +150,34 @@ class Declarations:
 
     def _check_interface_type(self, type_: Type) -> None:
         for name, member in inherited(type_, "inputs", Parameter).items():
-            self.check_parameter(member, f"the input `{name}` of interface type `{type_.name}`", Context(Names()))
+            self.check_parameter(member, f"the input `{name}` of interface type `{type_.name}`",
+                                 Context(Names()))
         for name, operation in operations_of(type_).items():
             self._check_arguments(operation.inputs, f"operation `{name}` of interface type `{type_.name}`")
 
     def _check_node_type(self, type_: Type) -> None:
+        older = capabilities_of(type_.parent) if type_.parent is not None else {}
         for name, capability in capabilities_of(type_).items():
+            if name in older:
+                self._check_derived(capability.body, capability.type, older[name].type, "the capability "
+                                    f"`{name}` of "
+                                    f"node type `{type_.name}`")
             self._check_capability(capability, f"the capability `{name}` of node type `{type_.name}`")
         for name, requirement in requirements_of(type_).items():
             self._check_requirement(requirement, f"the requirement `{name}` of node type `{type_.name}`")
         for name, artifact in artifacts_of(type_).items():
-            self._need(artifact.body, "type", "artifact", f"the artifact `{name}` of node type `{type_.name}` has "
-                       "the type")
+            what = f"the artifact `{name}` of node type `{type_.name}`"
+            self._need(artifact.body, "type", "artifact", f"{what} has the type")
+            if field(artifact.body, "file") is None:
+                self._problems.add(artifact.place, f"{what} lacks the keyname `file`")
         self._check_interfaces(type_)
+
+    def _check_derived(self, body: Mapping, younger: Type | None, older: Type | None, what: str) -> None:
+        value = field(body, "type")
+        if younger is not None and older is not None and not younger.is_a(older) and value is not None:
+            self._problems.add(place_of(value), f"{what} has the type `{younger.name}`, but it refines one "
+                               "of type "
+                               f"`{older.name}`, whose type or a type derived from it is needed")
 
     def _need(self, body: Value | None, key: str, kind: str, what: str) -> None:
         value = field(body, key)
@@ -167,17 +188,40 @@ class Declarations:
         self._need(capability.body, "type", "capability", f"{what} has the type")
         for value in items(field(capability.body, "valid_source_types")):
             self._types.need("node", value, f"`valid_source_types` of {what} names")
-        for section, members in (("properties", capability.properties), ("attributes", capability.attributes)):
-            for name in getattr(field(capability.body, section), "entries", {}):
+        for section, members in (("properties", capability.properties),
+                                 ("attributes", capability.attributes)):
+            for name in fields(field(capability.body, section)):
+                self._check_typed(members[name], f"`{name}` of {what}")
                 self.check_parameter(members[name], f"`{name}` of {what}", Context(Names()))
 
     def _check_requirement(self, requirement: Requirement, what: str) -> None:
+        if field(requirement.body, "capability") is None:
+            self._problems.add(requirement.place, f"{what} lacks the keyname `capability`")
         self._need(requirement.body, "capability", "capability", f"{what} needs a capability of type")
         self._need(requirement.body, "node", "node", f"{what} needs a node of type")
-        self._need(requirement.relationship_body, "type", "relationship", f"{what} makes a relationship of type")
+        self._need(requirement.relationship_body, "type", "relationship", f"{what} makes a relationship of "
+                   "type")
+        self.check_filter(field(requirement.body, "node_filter"), f"the node filter of {what}")
+        for key, value in named(field(requirement.relationship_body, "interfaces")):
+            interface = Interface(key, Interface.normal(value), self._types)
+            if interface.type is not None:
+                self._check_interface(interface, f"the interface `{key.text}` of {what}")
+
+    def check_filter(self, node_filter: Value | None, what: str) -> None:
+        """Add a problem for everything in a node filter that is no constraint."""
+        capabilities = [each for _, each in named(field(node_filter, "capabilities"))]
+        for source in (node_filter, *capabilities):
+            for key, value in named(field(source, "properties")):
+                for constraint in items(value) if isinstance(value, Sequence) else [value]:
+                    self.check_constraint(constraint, f"`{key.text}` in {what}")
 
     def _check_interfaces(self, type_: Type) -> None:
+        older = interfaces_of(type_.parent) if type_.parent is not None else {}
         for name, interface in interfaces_of(type_).items():
+            if name in older:
+                self._check_derived(interface.body, interface.type, older[name].type, "the interface "
+                                    f"`{name}` of "
+                                    f"{type_.kind} type `{type_.name}`")
             self._check_interface(interface, f"the interface `{name}` of {type_.kind} type `{type_.name}`")
 
     def _check_interface(self, interface: Interface, what: str) -> None:
@@ -193,9 +237,18 @@ class Declarations:
             self.check_parameter(member, f"the input `{name}` of {what}", Context(Names()))
 
 
-def _is_pattern(found: object) -> bool:
-    import re
+def _is_range(found: object) -> bool:
+    if not isinstance(found, list) or len(found) != 2:
+        return False
+    numbers = [each for each in found if isinstance(each, (int, float))]
+    return len(numbers) < 2 or numbers[0] <= numbers[1]
 
+
+def _is_length(found: object) -> bool:
+    return isinstance(found, int) and not isinstance(found, bool) and found >= 0
+
+
+def _is_pattern(found: object) -> bool:
     if not isinstance(found, str):
         return False
     try:
@@ -203,3 +256,14 @@ def _is_pattern(found: object) -> bool:
     except (re.error, RecursionError, OverflowError):
         return False
     return True
+
+
+_BOUNDS: MappingType[str, tuple[Callable[[object], bool], str]] = MappingProxyType({
+    "in_range": (_is_range, "a list of a lower and an upper bound"),
+    "valid_values": (lambda found: isinstance(found, list), "a list"),
+    "length": (_is_length, "a whole number from 0"),
+    "min_length": (_is_length, "a whole number from 0"),
+    "max_length": (_is_length, "a whole number from 0"),
+    "pattern": (_is_pattern, "a regular expression"),
+})
+"""Constraint -> what its bound must be, and how that is told."""

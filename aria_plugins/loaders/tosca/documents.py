@@ -18,7 +18,8 @@ MAX_IMPORT_DEPTH = 50
 
 _NOT_YET = MappingProxyType({
     "tosca_2_0": "TOSCA 2.0", "tosca_simple_profile_for_nfv_1_0": "the NFV profile",
-    "tosca_simple_profile_for_nfv_1_0_0": "the NFV profile", "tosca_simple_profile_for_nfv_1_1": "the NFV profile",
+    "tosca_simple_profile_for_nfv_1_0_0": "the NFV profile",
+    "tosca_simple_profile_for_nfv_1_1": "the NFV profile",
 })
 
 
@@ -71,7 +72,8 @@ class Library:
         if name in self.documents:
             return self.documents[name]
         if len(self._open) >= MAX_IMPORT_DEPTH:
-            raise TemplateError(place, f"imports are nested deeper than {MAX_IMPORT_DEPTH} files, which is the limit")
+            raise TemplateError(place, f"imports are nested deeper than {MAX_IMPORT_DEPTH} files, which is "
+                                "the limit")
         root = parse(self._bytes(path, place), name, self._problems)
         document = Document(name, path, root, self._version(name, root, importer))
         self._open.append(name)
@@ -96,7 +98,8 @@ class Library:
         if not isinstance(root, Mapping):
             found = "empty" if root is None else described(root)
             raise TemplateError(Place(name, 1, 1) if root is None else place_of(root),
-                                f"this is {found}; a service template is a map that begins with {VERSION_KEY}")
+                                f"this is {found}; a service template is a map that begins with "
+                                f"{VERSION_KEY}")
         value = root.entries.get(VERSION_KEY)
         if value is None and importer is not None:
             return importer.version
@@ -108,7 +111,8 @@ class Library:
 
     def _check_first(self, root: Mapping) -> None:
         if next(iter(root.entries)) != VERSION_KEY:
-            self._problems.add(place_of(root.keys[VERSION_KEY]), f"`{VERSION_KEY}` must be the first keyname of the "
+            self._problems.add(place_of(root.keys[VERSION_KEY]), f"`{VERSION_KEY}` must be the first "
+                               "keyname of the "
                                "service template")
 
     def _check(self, document: Document) -> None:
@@ -140,10 +144,12 @@ class Library:
 
     def _file(self, document: Document, name: str, place: Place) -> Document:
         if "://" in name:
-            raise TemplateError(place, f"`{name}` is a URL; an import names a file beside the template or one of "
+            raise TemplateError(place, f"`{name}` is a URL; an import names a file beside the template or "
+                                "one of "
                                 f"the profiles {listed(PROFILES)}")
         if posixpath.isabs(name) or "\0" in name or document.path is None:
-            raise TemplateError(place, f"`{name}` is an absolute path; an import names a file relative to its own")
+            raise TemplateError(place, f"`{name}` is an absolute path; an import names a file relative to "
+                                "its own")
         path = Path(posixpath.normpath(posixpath.join(document.path.parent.as_posix(), name)))
         return self._document(path, place, document)
 
@@ -153,7 +159,8 @@ class Library:
         if name not in known:
             raise TemplateError(place_of(repository), f"there is no repository `{name}`"
                                 + suggestion(name, known, "the repositories"))
-        self._problems.add(place_of(repository), "imports from repositories are not supported yet; put the file "
+        self._problems.add(place_of(repository), "imports from repositories are not supported yet; put the "
+                           "file "
                            "beside the template", Kind.UNSUPPORTED)
 
 

@@ -6,8 +6,10 @@ properties, attributes, capabilities and requirements of ``SELF`` and of named n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping as MappingType
-from dataclasses import dataclass, field as dataclass_field
+from collections.abc import Callable
+from collections.abc import Mapping as MappingType
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +18,7 @@ from aria_core import Expression
 from .members import artifacts_of, attributes_of, capabilities_of, properties_of, requirements_of
 from .problems import Kind, Problems, listed, suggestion
 from .types import Type
-from .values import Mapping, Scalar, Value, field, fields, items, place_of, text
+from .values import Mapping, Scalar, Sequence, Value, field, fields, place_of, text
 
 Convert = Callable[[Value], Any]
 
@@ -48,8 +50,8 @@ class Names:
     """Node template -> its long form."""
     others: dict[str, Type | None] = dataclass_field(default_factory=dict)
     """Relationship templates, groups and policies."""
-    other_values: dict[str, dict[str, Any]] = dataclass_field(default_factory=dict)
-    """Name -> property -> value, of those of `others` that have no life of their own."""
+    other_values: dict[str, dict[str, Value]] = dataclass_field(default_factory=dict)
+    """Name -> property -> value, of `others`: the core does not know them, so they are read now."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Context:
     """False where there is no SELF: in inputs and outputs."""
 
 
-def called(value: Value, literal_keys: MappingType[str, Any] = MappingProxyType({})) -> tuple[str, Value] | None:
+def called(value: Value, literal_keys: MappingType[str, Any] = MappingProxyType({})) -> tuple[str,
+                                                                                              Value] | None:
     """The name and the arguments of the function that `value` calls; None if it is no call.
 
     `literal_keys` are fields that the value may have as it is, which no function hides.
@@ -83,35 +86,37 @@ class Functions:
 
     def call(self, value: Value, name: str, arguments: Value, context: Context, convert: Convert) -> Any:
         """The call that `value` is, as an expression; `convert` makes JSON of an argument."""
-        given = items(arguments) if not isinstance(arguments, Scalar) else [arguments]
+        given: list[Value] = arguments.items if isinstance(arguments, Sequence) else [arguments]
         fewest, most, usage = _ARITY[name]
-        if isinstance(arguments, Mapping) or not fewest <= len(given) <= (most or len(given)):
+        if (isinstance(arguments, Mapping)
+            and called(arguments) is None) or not fewest <= len(given) <= (most or len(given)):
             self._problems.add(place_of(value), f"`{name}` takes {usage}")
             return None
         if name in _NOT_YET:
-            self._problems.add(place_of(value), f"the function `{name}` is not supported yet", Kind.UNSUPPORTED)
+            self._problems.add(place_of(value), f"the function `{name}` is not supported yet",
+                               Kind.UNSUPPORTED)
             return None
         check = getattr(self, f"_check_{name}", None)
         if check is not None:
             check(given, context)
         if name == "get_artifact":
             return self._artifact(given, context)
-        if name == "get_property" and text(given[0]) in context.names.other_values:
-            return self._known_property(given, context)
+        if name in ("get_property", "get_attribute") and text(given[0]) in context.names.other_values:
+            return self._known(given, name, context, convert)
         return Expression({f"${name}": [convert(each) for each in given]})
 
     def _check_get_input(self, given: list[Value], context: Context) -> None:
-        name = text(given[0])
-        if name is None or name not in context.names.inputs:
-            shown = name if name is not None else getattr(given[0], "text", "…")
-            self._problems.add(place_of(given[0]), f"there is no input `{shown}`"
-                               + suggestion(shown, context.names.inputs, "the inputs"))
+        name = given[0].text if isinstance(given[0], Scalar) else None
+        if name is not None and name not in context.names.inputs:
+            self._problems.add(place_of(given[0]), f"there is no input `{name}`"
+                               + suggestion(name, context.names.inputs, "the inputs"))
 
     def _check_token(self, given: list[Value], context: Context) -> None:
         index = given[2]
         if isinstance(index, Scalar) and (not isinstance(index.value, int) or isinstance(index.value, bool)
                                           or index.value < 0):
-            self._problems.add(place_of(index), "the third argument of `token` is the number of a piece, counted "
+            self._problems.add(place_of(index), "the third argument of `token` is the number of a piece, "
+                               "counted "
                                "from 0")
 
     def _check_get_property(self, given: list[Value], context: Context) -> None:
@@ -153,15 +158,23 @@ class Functions:
         if capability is not None and second is not None:
             owned = [*capability.properties, *(capability.attributes if what == "attribute" else ())]
             if second not in owned and first not in known:
-                self._problems.add(place_of(given[2]), f"the capability `{first}` of type `{type_.name}` has no "
+                self._problems.add(place_of(given[2]), f"the capability `{first}` of type `{type_.name}` "
+                                   "has no "
                                    f"{what} `{second}`" + suggestion(second, owned, f"its {what} names"))
         elif first not in known and not (type_.kind == "node" and first in requirements_of(type_)):
             self._problems.add(place_of(given[1]), f"the type `{type_.name}` has no {what} `{first}`"
                                + (suggestion(first, known) or (f"; it has {listed(known)}" if known else "")))
 
-    def _known_property(self, given: list[Value], context: Context) -> Any:
+    def _known(self, given: list[Value], name: str, context: Context, convert: Convert) -> Any:
+        """A property of something that does not live on in the service."""
         values = context.names.other_values[text(given[0]) or ""]
-        return values.get(text(given[1]) or "")
+        value = values.get(text(given[1]) or "")
+        if name == "get_attribute" or len(given) > 2:
+            self._problems.add(place_of(given[0]), f"`{name}` reads only properties of `{text(given[0])}`: "
+                               "attributes "
+                               "of relationship templates, groups and policies are not supported yet",
+                               Kind.UNSUPPORTED)
+        return None if value is None else convert(value)
 
     def _artifact(self, given: list[Value], context: Context) -> Any:
         """The file of an artifact, which is known now."""
@@ -169,7 +182,8 @@ class Functions:
         node = context.self_name if entity == "SELF" else entity
         if node not in context.names.nodes:
             if entity in ENTITIES:
-                self._problems.add(place_of(given[0]), f"`get_artifact` of `{entity}` is not supported yet; name a "
+                self._problems.add(place_of(given[0]), f"`get_artifact` of `{entity}` is not supported yet; "
+                                   "name a "
                                    "node template", Kind.UNSUPPORTED)
             return None
         artifacts = self._artifacts(node or "", context)
@@ -180,7 +194,8 @@ class Functions:
 
     def _artifacts(self, node: str, context: Context) -> dict[str, str | None]:
         type_ = context.names.nodes.get(node)
-        found = {name: text(field(each.body, "file")) for name, each in artifacts_of(type_).items()} if type_ else {}
+        found = {name: text(field(each.body, "file")) for name,
+                 each in artifacts_of(type_).items()} if type_ else {}
         for name, each in fields(field(context.names.templates.get(node), "artifacts")).items():
             found[name] = text(each) or text(field(each, "file")) or found.get(name)
         return found

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 from .keynames import Entity, Table
-from .problems import Problems, listed, suggestion
-from .values import Mapping, Scalar, Sequence, Value, described, is_null, place_of, text
+from .problems import Problems, hint
+from .values import Mapping, Scalar, Sequence, Value, boolean, described, is_null, place_of, text
 
 _VERSION = re.compile(r"\d+\.\d+(\.\d+(\.\w+(-\d+)?)?)?")
 _UNBOUNDED = "UNBOUNDED"
+_STATUSES = ("supported", "unsupported", "experimental", "deprecated")
 
 
 def _is_text(value: Value) -> bool:
@@ -23,11 +24,17 @@ def _is_name(value: Value) -> bool:
 
 
 def _is_bool(value: Value) -> bool:
-    return isinstance(value, Scalar) and isinstance(value.value, bool)
+    return boolean(value) is not None
+
+
+def _is_word(value: Value) -> bool:
+    """Text, or a number that its author took for text."""
+    return _is_text(value) or _is_number(value)
 
 
 def _is_number(value: Value) -> bool:
-    return isinstance(value, Scalar) and isinstance(value.value, (int, float)) and not _is_bool(value)
+    return isinstance(value, Scalar) and isinstance(value.value, (int, float)) and not isinstance(
+        value.value, bool)
 
 
 def _is_version(value: Value) -> bool:
@@ -52,6 +59,8 @@ _Atom: TypeAlias = tuple[Callable[[Value], bool], str]
 _ATOMS: dict[str, _Atom] = {
     "any": (lambda value: True, "anything"),
     "text": (_is_text, "text"),
+    "word": (_is_word, "text"),
+    "status": (lambda value: text(value) in _STATUSES, f"one of {', '.join(_STATUSES)}"),
     "name": (_is_name, "a name"),
     "bool": (_is_bool, "true or false"),
     "number": (_is_number, "a number"),
@@ -122,7 +131,8 @@ class Grammar:
     def _check_import(self, value: Value) -> None:
         """An import may stand under a name of its own: ``- my-types: types.yaml``."""
         entity, key = self._table["import"], None
-        if isinstance(value, Mapping) and len(value.entries) == 1 and not entity.keys.keys() & value.entries.keys():
+        if isinstance(value,
+                      Mapping) and len(value.entries) == 1 and not entity.keys.keys() & value.entries.keys():
             key, value = next(iter(value.keys.values())), next(iter(value.entries.values()))
         self._check_entity(value, "import", "an import", key)
 
@@ -145,7 +155,9 @@ class Grammar:
             shape = entity.keys.get(key) or entity.rest
             if shape is None:
                 self._problems.add(place_of(value.keys[key]), f"unknown keyname `{key}` in {what}"
-                                   + (suggestion(key, entity.keys) or f"; it takes {listed(sorted(entity.keys))}"))
+
+
+                                   + hint(key, sorted(entity.keys)))
             elif key in entity.keys:
                 self.check(each, shape, f"`{key}` of {what}", value.keys[key])
             else:

@@ -3,7 +3,7 @@
 A table maps the name of an entity to an `Entity`, whose keynames map to *shapes*:
 
 ==================  =============================================================
-``text``            text; ``name`` may not be empty; ``bool``, ``number`` likewise
+``text``            text; ``name`` may not be empty, ``word`` may be a number; ``bool``, ``number``
 ``version``         a TOSCA version such as ``1.0`` (YAML may take it for a number)
 ``range``           two whole numbers, the second may be ``UNBOUNDED``
 ``any``             anything
@@ -41,11 +41,17 @@ class Entity:
 
 Table: TypeAlias = Mapping[str, Entity]
 
-_TYPE = {"derived_from": "name", "version": "version", "description": "text", "metadata": "{text}"}
+_TYPE = {"derived_from": "name", "version": "version", "description": "text", "metadata": "{word}"}
 _SCHEMA = {"type": "name", "description": "text", "constraints": "[any]", "entry_schema": "schema"}
-_PROPERTY = {**_SCHEMA, "required": "bool", "default": "any", "status": "text"}
-_ATTRIBUTE = {"type": "name", "description": "text", "default": "any", "status": "text", "entry_schema": "schema"}
-_TEMPLATE = {"type": "name", "description": "text", "metadata": "{text}", "properties": "{any}"}
+_PROPERTY = {**_SCHEMA, "required": "bool", "default": "any", "status": "status"}
+_ATTRIBUTE = {"type": "name", "description": "text", "default": "any", "status": "status",
+              "entry_schema": "schema"}
+_TEMPLATE = {"type": "name", "description": "text", "metadata": "{word}", "properties": "{any}"}
+
+_TRIGGER = Entity({
+    "description": "text", "event": "any", "event_type": "any", "schedule": "any", "target_filter": "any",
+    "condition": "any", "constraint": "any", "period": "any", "evaluations": "any", "method": "any",
+    "action": "any"})
 
 _V1_0: dict[str, Entity] = {
     "service template": Entity({
@@ -57,33 +63,41 @@ _V1_0: dict[str, Entity] = {
         "relationship_types": "{relationship type}", "node_types": "{node type}",
         "group_types": "{group type}", "policy_types": "{policy type}",
         "topology_template": "topology template"}),
-    "metadata": Entity({"template_version": "version"}, rest="text"),
-    "repository": Entity({"description": "text", "url": "text", "credential": "{any}"}, ("url",), short="text"),
-    "import": Entity({"file": "name", "repository": "name", "namespace_uri": "text", "namespace_prefix": "text"},
+    "metadata": Entity({"template_name": "text", "template_author": "text", "template_version": "version"},
+                       rest="word"),
+    "repository": Entity({"description": "text", "url": "text", "credential": "{any}"}, ("url",),
+                         short="text"),
+    "import": Entity({"file": "name", "repository": "name", "namespace_uri": "text",
+                      "namespace_prefix": "text"},
                      ("file",), short="name"),
-    "artifact type": Entity({**_TYPE, "mime_type": "text", "file_ext": "[text]", "properties": "{property}"}),
-    "data type": Entity({**_TYPE, "constraints": "[any]", "properties": "{property}"}),
+    "artifact type": Entity({**_TYPE, "mime_type": "text", "file_ext": "[text]", "properties": "{property}"},
+                            empty=True),
+    "data type": Entity({**_TYPE, "constraints": "[any]", "properties": "{property}"}, empty=True),
     "capability type": Entity({**_TYPE, "properties": "{property}", "attributes": "{attribute}",
-                               "valid_source_types": "[name]"}),
-    "interface type": Entity({**_TYPE, "inputs": "{property}"}, rest="operation declaration"),
+                               "valid_source_types": "[name]"}, empty=True),
+    "interface type": Entity({**_TYPE, "inputs": "{property}"}, rest="operation declaration", empty=True),
     "relationship type": Entity({**_TYPE, "properties": "{property}", "attributes": "{attribute}",
-                                 "interfaces": "{interface definition}", "valid_target_types": "[name]"}),
+                                 "interfaces": "{interface definition}", "valid_target_types": "[name]"},
+                                 empty=True),
     "node type": Entity({**_TYPE, "properties": "{property}", "attributes": "{attribute}",
-                         "requirements": "[{requirement definition}]", "capabilities": "{capability definition}",
-                         "interfaces": "{interface definition}", "artifacts": "{artifact}"}),
+                         "requirements": "[{requirement definition}]",
+                         "capabilities": "{capability definition}",
+                         "interfaces": "{interface definition}", "artifacts": "{artifact}"}, empty=True),
     "group type": Entity({**_TYPE, "properties": "{property}", "members": "[name]",
                           "requirements": "[{requirement definition}]",
-                          "capabilities": "{capability definition}", "interfaces": "{interface definition}"}),
-    "policy type": Entity({**_TYPE, "properties": "{property}", "targets": "[name]"}),
-    "property": Entity(_PROPERTY, ("type",)),
-    "attribute": Entity(_ATTRIBUTE, ("type",)),
+                          "capabilities": "{capability definition}", "interfaces": "{interface definition}"},
+                          empty=True),
+    "policy type": Entity({**_TYPE, "properties": "{property}", "targets": "[name]",
+                           "triggers": "[{trigger}]"}, empty=True),
+    "property": Entity(_PROPERTY),
+    "attribute": Entity(_ATTRIBUTE),
     "schema": Entity(_SCHEMA, ("type",), short="name"),
     "capability definition": Entity({
         "type": "name", "description": "text", "properties": "{property}", "attributes": "{attribute}",
-        "valid_source_types": "[name]", "occurrences": "range"}, ("type",), short="name"),
+        "valid_source_types": "[name]", "occurrences": "range"}, short="name"),
     "requirement definition": Entity({
         "capability": "name", "node": "name", "relationship": "relationship definition",
-        "occurrences": "range", "description": "text"}, ("capability",), short="name"),
+        "occurrences": "range", "description": "text"}, short="name"),
     "relationship definition": Entity({"type": "name", "interfaces": "{interface definition}"}, ("type",),
                                       short="name"),
     "interface definition": Entity({"type": "name", "inputs": "{argument}", "description": "text"},
@@ -102,7 +116,7 @@ _V1_0: dict[str, Entity] = {
         "relationship_templates": "{relationship template}", "groups": "{group}", "policies": "[{policy}]",
         "outputs": "{output}", "substitution_mappings": "substitution mapping"}, empty=True),
     "input": Entity({**_PROPERTY, "value": "any"}, ("type",)),
-    "output": Entity({**_PROPERTY, "value": "any"}, ("value",)),
+    "output": Entity({**_PROPERTY, "value": "any"}),
     "node template": Entity({
         **_TEMPLATE, "directives": "[text]", "attributes": "{any}",
         "requirements": "[{requirement assignment}]", "capabilities": "{capability assignment}",
@@ -116,27 +130,27 @@ _V1_0: dict[str, Entity] = {
         "node_filter": "node filter", "occurrences": "range"}, short="name"),
     "relationship assignment": Entity({"type": "name", "properties": "{any}",
                                        "interfaces": "{interface assignment}"}, short="name"),
-    "interface assignment": Entity({"type": "name", "inputs": "{any}"}, rest="operation assignment", empty=True),
+    "interface assignment": Entity({"type": "name", "inputs": "{any}"}, rest="operation assignment",
+                                   empty=True),
     "operation assignment": Entity({"description": "text", "implementation": "implementation",
                                     "inputs": "{any}"}, short="text", empty=True),
     "node filter": Entity({"properties": "[{any}]", "capabilities": "[{capability filter}]"}),
     "capability filter": Entity({"properties": "[{any}]"}),
     "group": Entity({**_TEMPLATE, "members": "[name]", "interfaces": "{interface assignment}"}, ("type",)),
-    "policy": Entity({**_TEMPLATE, "targets": "[name]"}, ("type",)),
+    "policy": Entity({**_TEMPLATE, "targets": "[name]", "triggers": "[{trigger}]"}, ("type",)),
     "substitution mapping": Entity({
-        "node_type": "name", "capabilities": "{any}", "requirements": "{any}"}, ("node_type",)),
+        "node_type": "name", "capabilities": "{any}", "requirements": "{any}", "properties": "{any}"},
+        ("node_type",)),
+    "trigger": _TRIGGER,
 }
 
-_TRIGGER = Entity({
-    "description": "text", "event": "any", "event_type": "any", "schedule": "any", "target_filter": "any",
-    "condition": "any", "constraint": "any", "period": "any", "evaluations": "any", "method": "any",
-    "action": "any"})
 _STEP = Entity({
     "target": "name", "target_relationship": "name", "operation_host": "text", "filter": "any",
     "activities": "[any]", "on_success": "[name]", "on_failure": "[name]"}, ("target", "activities"))
 
 
-def _with(table: dict[str, Entity], changes: Mapping[str, Mapping[str, str]], **new: Entity) -> dict[str, Entity]:
+def _with(table: dict[str, Entity], changes: Mapping[str, Mapping[str, str]], **new: Entity) -> dict[str,
+                                                                                                     Entity]:
     """`table` with more keynames in some entities, and with new entities."""
     grown = {name: replace(table[name], keys={**table[name].keys, **keys}) for name, keys in changes.items()}
     return {**table, **grown, **new}
@@ -144,11 +158,9 @@ def _with(table: dict[str, Entity], changes: Mapping[str, Mapping[str, str]], **
 
 _V1_1 = _with(_V1_0, {
     "topology template": {"workflows": "{workflow}"},
-    "policy type": {"triggers": "[{trigger}]"},
-    "policy": {"triggers": "[{trigger}]"},
-    "substitution mapping": {"properties": "{any}", "interfaces": "{any}"},
-}, trigger=_TRIGGER, step=_STEP, workflow=Entity({
-    "description": "text", "metadata": "{text}", "inputs": "{input}", "preconditions": "[any]",
+    "substitution mapping": {"interfaces": "{any}"},
+}, step=_STEP, workflow=Entity({
+    "description": "text", "metadata": "{word}", "inputs": "{input}", "preconditions": "[any]",
     "steps": "{step}"}))
 
 _V1_2 = _with(_V1_1, {
@@ -162,23 +174,23 @@ _V1_2 = _with(_V1_1, {
 })
 
 _SCHEMAS = {"key_schema": "schema", "entry_schema": "schema"}
-_ARTIFACT_1_3 = {"artifact_version": "version", "checksum": "text", "checksum_algorithm": "text"}
+_ARTIFACT_1_3 = {"artifact_version": "word", "checksum": "text", "checksum_algorithm": "text"}
 
 _V1_3 = _with(_V1_2, {
     "data type": _SCHEMAS,
-    "schema": {**_SCHEMAS, "required": "bool", "default": "any", "status": "text"},
-    "property": {**_SCHEMAS, "external-schema": "text", "metadata": "{text}"},
-    "attribute": {**_SCHEMAS, "constraints": "[any]", "metadata": "{text}"},
-    "argument": {**_SCHEMAS, "metadata": "{text}"},
-    "input": {**_SCHEMAS, "metadata": "{text}"},
-    "output": {**_SCHEMAS, "metadata": "{text}"},
+    "schema": {**_SCHEMAS, "required": "bool", "default": "any", "status": "status"},
+    "property": {**_SCHEMAS, "external-schema": "text", "metadata": "{word}"},
+    "attribute": {**_SCHEMAS, "constraints": "[any]", "metadata": "{word}"},
+    "argument": {**_SCHEMAS, "metadata": "{word}"},
+    "input": {**_SCHEMAS, "metadata": "{word}"},
+    "output": {**_SCHEMAS, "metadata": "{word}"},
     "interface type": {"notifications": "{any}"},
     "interface definition": {"notifications": "{any}"},
     "interface assignment": {"notifications": "{any}"},
     "operation definition": {"outputs": "{any}"},
     "operation declaration": {"outputs": "{any}"},
     "operation assignment": {"outputs": "{any}"},
-    "requirement definition": {"metadata": "{text}", "node_filter": "node filter"},
+    "requirement definition": {"metadata": "{word}", "node_filter": "node filter"},
     "relationship assignment": {"attributes": "{any}"},
     "relationship definition": {"properties": "{any}"},
     "capability assignment": {"occurrences": "range"},

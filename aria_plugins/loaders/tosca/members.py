@@ -5,14 +5,14 @@ A definition in a derived type refines the one it inherits: what it does not say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
 from .problems import Place
 from .schemas import Schema, schema_of
 from .types import Type, Types
-from .values import Mapping, Scalar, Value, field, fields, items, named, place_of, text
+from .values import Mapping, Scalar, Value, boolean, field, fields, items, named, place_of, text
 
 _NAMED_SECTIONS = ("properties", "attributes", "inputs", "operations")
 _NOT_OPERATIONS = frozenset({
@@ -46,6 +46,11 @@ class Member:
         """The long form of a definition."""
         return long_form(value, "file")
 
+    @staticmethod
+    def refine(older: Mapping, younger: Mapping) -> Mapping:
+        """What a definition in a derived type makes of the one it inherits."""
+        return overlay(older, younger)
+
 
 class Parameter(Member):
     """The definition of a property, attribute or input."""
@@ -58,8 +63,7 @@ class Parameter(Member):
     @property
     def required(self) -> bool:
         """Whether it must have a value."""
-        value = field(self.body, "required")
-        return not (isinstance(value, Scalar) and value.value is False)
+        return boolean(field(self.body, "required")) is not False
 
     @property
     def default(self) -> Value | None:
@@ -101,8 +105,8 @@ class Capability(Member):
         """Node types whose nodes may use it; empty: all."""
         value = field(self.body, "valid_source_types")
         if value is None and self.type is not None:
-            value = next((found for each in self.type.lineage
-                          if (found := field(each.body, "valid_source_types")) is not None), None)
+            value = next((own for each in self.type.lineage
+                          if (own := field(each.body, "valid_source_types")) is not None), None)
         return [found for each in items(value) if (found := self.types.find("node", each)) is not None]
 
     @staticmethod
@@ -157,6 +161,11 @@ class Requirement(Member):
         """The long form."""
         return long_form(value, "capability")
 
+    @staticmethod
+    def refine(older: Mapping, younger: Mapping) -> Mapping:
+        """One that names its capability stands for itself: the node of the older may not offer it."""
+        return younger if "capability" in younger.entries else overlay(older, younger)
+
 
 class Interface(Member):
     """A named set of operations, with those of its interface type."""
@@ -190,7 +199,8 @@ class Interface(Member):
             if name not in _NOT_OPERATIONS:
                 operations[name], keys[name] = each, body.keys[name]
         entries = {name: each for name, each in body.entries.items() if name in _NOT_OPERATIONS}
-        normal = Mapping(body.mark, entries, {**body.keys, "operations": Scalar(body.mark, "operations", "operations")})
+        normal = Mapping(body.mark, entries,
+                         {**body.keys, "operations": Scalar(body.mark, "operations", "operations")})
         normal.entries["operations"] = Mapping(body.mark, {
             name: Operation.normal(each) for name, each in operations.items()}, keys)
         return normal
@@ -246,13 +256,13 @@ def _overlay_named(parent: Mapping, child: Mapping, section: str) -> Mapping:
 M = TypeVar("M", bound=Member)
 
 
-def _merged(members: dict[str, M], own: Iterator[tuple[Scalar, Value]], make: Callable[..., M],
+def _merged(members: dict[str, M], own: Iterator[tuple[Scalar, Value]], make: type[M],
             types: Types) -> dict[str, M]:
     result = dict(members)
     for key, value in own:
-        body = make.normal(value)  # type: ignore[attr-defined]
+        body = make.normal(value)
         older = result.get(key.text)
-        result[key.text] = make(key, overlay(older.body, body) if older is not None else body, types)
+        result[key.text] = make(key, make.refine(older.body, body) if older is not None else body, types)
     return result
 
 

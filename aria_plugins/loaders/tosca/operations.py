@@ -44,13 +44,16 @@ _MODULE_FILE = re.compile(r"([A-Za-z_]\w*(?:/[A-Za-z_]\w*)*)\.py:([A-Za-z_]\w*)"
 _PLUGIN = re.compile(r"\s*([^>\s][^>]*?)\s*>\s*(\S.*?)\s*")
 _SETTING = re.compile(r"\s*((?:aria|process)\.[\w.]+)\s*>\s*(.*)", re.DOTALL)
 _FILE_ENDINGS = frozenset({
-    "sh", "bash", "zsh", "ksh", "fish", "py", "pl", "rb", "js", "lua", "tcl", "ps1", "bat", "cmd", "exe", "yaml",
-    "yml", "json", "jar", "war", "zip", "tar", "gz", "tgz", "bz2", "xz", "deb", "rpm", "txt", "xml", "conf", "cfg",
+    "sh", "bash", "zsh", "ksh", "fish", "py", "pl", "rb", "js", "lua", "tcl", "ps1", "bat", "cmd", "exe",
+    "yaml",
+    "yml", "json", "jar", "war", "zip", "tar", "gz", "tgz", "bz2", "xz", "deb", "rpm", "txt", "xml", "conf",
+    "cfg",
     "sql", "pp", "j2"})
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return isinstance(value, (int, float)) and not isinstance(value,
+                                                              bool) and math.isfinite(value) and value >= 0
 
 
 _SETTINGS: MappingProxyType[str, tuple[Callable[[Any], bool], str]] = MappingProxyType({
@@ -76,11 +79,16 @@ class Files:
         self._known: dict[str, bool] = {}
 
     def find(self, name: str, place: Place) -> str | None:
-        """`name`, seen from the file that names it or from the folder, as a path below the folder."""
-        if posixpath.isabs(name) or "\0" in name or "://" in name:
+        """`name`, seen from the file that names it or from the folder, as a path below the folder.
+
+        A name that begins with a slash is seen from the folder only.
+        """
+        if "\0" in name or "://" in name:
             return None
         root = posixpath.normpath(self._directory.as_posix())
-        for base in (posixpath.dirname(Path(place.file).as_posix()), root):
+        bases = [root] if posixpath.isabs(name) else [posixpath.dirname(Path(place.file).as_posix()), root]
+        name = name.lstrip("/")
+        for base in bases:
             path = posixpath.normpath(posixpath.join(base, name))
             below = path if root == "." else posixpath.relpath(path, root)
             if not below.startswith("..") and not posixpath.isabs(below) and self._exists(path):
@@ -116,7 +124,8 @@ class Implementations:
             self._read_dependency(dependency, operation)
         host = field(value, "operation_host")
         if host is not None and text(host) not in ("SELF", "ORCHESTRATOR"):
-            self._problems.warn(place_of(host), "`operation_host` has no effect yet; operations run where the "
+            self._problems.warn(place_of(host), "`operation_host` has no effect yet; operations run where "
+                                "the "
                                 "executor runs them")
 
     def _read_primary(self, value: Value, operation: OperationSpec, artifacts: dict[str, Value]) -> None:
@@ -125,14 +134,16 @@ class Implementations:
         if plugin is not None:
             operation.plugin, operation.function = plugin[1], function_name(plugin[2])
             if operation.function is None:
-                self._problems.add(place_of(value), f"`{plugin[2]}` is no function; after the name of the plugin "
+                self._problems.add(place_of(value), f"`{plugin[2]}` is no function; after the name of the "
+                                   "plugin "
                                    "comes package.module.function")
         elif _FUNCTION.fullmatch(written):
             operation.function = written
         else:
             self._read_file(value, written, operation, artifacts)
 
-    def _read_file(self, value: Value, written: str, operation: OperationSpec, artifacts: dict[str, Value]) -> None:
+    def _read_file(self, value: Value, written: str, operation: OperationSpec,
+                   artifacts: dict[str, Value]) -> None:
         if written in artifacts:
             value = artifacts[written]
             written = text(value) or ""

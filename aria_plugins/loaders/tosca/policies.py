@@ -41,7 +41,11 @@ class Policies:
     def _group(self, key: Scalar, body: Value, nodes: dict[str, NodeTemplate]) -> None:
         what, type_ = f"group `{key.text}`", self._groups.get(key.text)
         for member in items(field(body, "members")):
-            self._assignments.need_template(member, {**nodes, **self._groups}, f"{what} has the member", "the nodes")
+            name = self._assignments.need_template(member, {**nodes, **self._groups},
+                                                   f"{what} has the member",
+                                                   "the nodes")
+            if name is not None and type_ is not None:
+                self._check_fits(member, name, type_, "members", nodes)
         if type_ is not None:
             context = Context(self._names, type_)
             self._properties(key, body, type_, what)
@@ -71,23 +75,29 @@ class Policies:
             elif WORKFLOW in type_.names:
                 self._workflow(key, body, properties, template)
             else:
-                self._problems.warn(place_of(key), f"policy `{key.text}` of type `{type_.name}` has no effect yet")
+                self._problems.warn(place_of(key), f"policy `{key.text}` of type `{type_.name}` has no "
+                                    "effect yet")
 
     def _check_targets(self, key: Scalar, body: Mapping, type_: Type, nodes: dict[str, NodeTemplate]) -> None:
         for value in items(field(body, "targets")):
             name = self._assignments.need_template(value, {**nodes, **self._groups},
                                                    f"policy `{key.text}` has the target", "the nodes")
             if name is not None:
-                self._check_target(value, name, type_, nodes)
+                self._check_fits(value, name, type_, "targets", nodes)
 
-    def _check_target(self, value: Value, name: str, type_: Type, nodes: dict[str, NodeTemplate]) -> None:
-        allowed = next((found for each in type_.lineage if items(found := field(each.body, "targets"))), None)
+    def _check_fits(self, value: Value, name: str, type_: Type, section: str,
+                    nodes: dict[str, NodeTemplate]) -> None:
+        """Whether a member or target has one of the types that the group's or policy's type allows."""
+        allowed = next((own for each in type_.lineage if items(own := field(each.body, section))), None)
         fitting = [found for each in items(allowed) for kind in ("node", "group")
                    if (found := self._types.find(kind, each)) is not None]
-        given = [each for each in (nodes[name].type if name in nodes else None, self._groups.get(name)) if each]
+        given = [each for each in (nodes[name].type if name in nodes else None, self._groups.get(name))
+                 if each]
         if fitting and not any(each.is_a(other) for each in given for other in fitting):
-            self._problems.add(place_of(value), f"`{name}` cannot be a target of a policy of type `{type_.name}`, whose "
-                               f"targets are of type {', '.join(each.name for each in fitting)}")
+            self._problems.add(place_of(value), f"`{name}` cannot be among the {section} of a {type_.kind} "
+                               "of type "
+                               f"`{type_.name}`, which are of type "
+                               f"{', '.join(each.name for each in fitting)}")
 
     def _plugin(self, key: Scalar, properties: dict[str, ParameterSpec]) -> PluginSpec:
         version = properties["version"].value
@@ -103,7 +113,8 @@ class Policies:
         value = field(field(body, "properties"), "implementation")
         if found is None:
             if text(value) is not None and value is not None:
-                self._problems.add(place_of(value), f"the workflow `{key.text}` is implemented by `{written}`, which is "
+                self._problems.add(place_of(value), f"the workflow `{key.text}` is implemented by "
+                                   f"`{written}`, which is "
                                    "no function; it takes module:function")
             return
         template.workflows[key.text] = WorkflowSpec(

@@ -76,7 +76,8 @@ class Problems:
 
     def __iter__(self) -> Iterator[Problem]:
         """The problems in the order of their files' first problem, then of their lines."""
-        order = {file: number for number, file in reversed(list(enumerate(each.place.file for each in self._found)))}
+        order = {file: number for number,
+                 file in reversed(list(enumerate(each.place.file for each in self._found)))}
         return iter(sorted(self._found, key=lambda each: (order[each.place.file], each.place[1:])))
 
     def __len__(self) -> int:
@@ -100,6 +101,12 @@ def suggestion(name: str, known: Iterable[str], plural: str = "") -> str:
     if not plural:
         return ""
     return f"; {plural} are {listed(names)}" if names else f"; there are no {plural.removeprefix('the ')}"
+
+
+def hint(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: what was meant, or else all there is."""
+    names = list(known)
+    return suggestion(name, names) or (f"; it takes {listed(names)}" if names else "; it takes none")
 
 
 def listed(names: Iterable[str]) -> str:

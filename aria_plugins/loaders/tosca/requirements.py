@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aria_core import InvalidInputError, NodeSpec, RelationshipSpec, broken_constraints
+from aria_core import InvalidInputError, NodeSpec, ParameterSpec, RelationshipSpec, broken_constraints
 
 from .assignments import Assignments
+from .declarations import Declarations
 from .functions import Context, Names
 from .interfaces import Interfaces
 from .members import (
@@ -17,6 +18,7 @@ from .members import (
     capabilities_of,
     interfaces_of,
     long_form,
+    overlay,
     properties_of,
     requirements_of,
 )
@@ -62,9 +64,10 @@ class Wish:
 class Requirements:
     """Finds targets and builds relationships."""
 
-    def __init__(self, types: Types, assignments: Assignments, interfaces: Interfaces, problems: Problems,
-                 names: Names) -> None:
+    def __init__(self, types: Types, assignments: Assignments, interfaces: Interfaces,
+                 declarations: Declarations, *, problems: Problems, names: Names) -> None:
         self._types = types
+        self._declarations = declarations
         self._assignments = assignments
         self._interfaces = interfaces
         self._problems = problems
@@ -93,12 +96,14 @@ class Requirements:
         for key, value in named(field(node.body, "requirements")):
             requirement = declared.get(key.text)
             if requirement is None:
-                self._problems.add(place_of(key), f"node template `{node.name}` has no requirement `{key.text}`"
+                self._problems.add(place_of(key), f"node template `{node.name}` has no requirement "
+                                   f"`{key.text}`"
                                    + suggestion(key.text, declared, "its requirements"))
                 continue
             count[key.text] += 1
             if requirement.most is not None and count[key.text] == requirement.most + 1:
-                self._problems.add(place_of(key), f"the requirement `{key.text}` of node template `{node.name}` takes "
+                self._problems.add(place_of(key), f"the requirement `{key.text}` of node template "
+                                   f"`{node.name}` takes "
                                    f"at most {requirement.most} target{'s' if requirement.most != 1 else ''}")
             yield Wish(node, requirement, long_form(value, "node"), place_of(value), True)
         for name, requirement in declared.items():
@@ -106,6 +111,7 @@ class Requirements:
                 yield Wish(node, requirement, Mapping(node.key.mark, {}, {}), place_of(node.key), False)
 
     def _fulfil(self, wish: Wish) -> RelationshipSpec | None:
+        self._declarations.check_filter(field(wish.body, "node_filter"), f"the node filter of {wish.what}")
         found = self._target(wish)
         relationship = self._relationship_body(wish)
         type_ = self._relationship_type(wish, relationship)
@@ -122,7 +128,8 @@ class Requirements:
         if value is not None:
             type_ = self._types.find("node", value)
             if type_ is None:
-                self._problems.add(place_of(value), f"{wish.what} names `{name}`, but there is neither a node template "
+                self._problems.add(place_of(value), f"{wish.what} names `{name}`, but there is neither a "
+                                   "node template "
                                    "nor a node type of this name" + suggestion(name or "", self._nodes))
                 return None
         return self._only_candidate(wish, type_)
@@ -131,12 +138,14 @@ class Requirements:
         needed = wish.requirement.node
         place = place_of(wish.body.entries["node"])
         if needed is not None and not target.type.is_a(needed):
-            self._problems.add(place, f"{wish.what} needs a node of type `{needed.name}`, but `{target.name}` has the "
+            self._problems.add(place, f"{wish.what} needs a node of type `{needed.name}`, but "
+                               f"`{target.name}` has the "
                                f"type `{target.type.name}`")
             return None
         capability = self._capability(wish, target.type, any_source=True)
         if capability is None:
-            self._problems.add(place, f"{wish.what} needs {self._wanted(wish)}, but node template `{target.name}` of "
+            self._problems.add(place, f"{wish.what} needs {self._wanted(wish)}, but node template "
+                               f"`{target.name}` of "
                                f"type `{target.type.name}` has none")
             return None
         return target, capability
@@ -183,7 +192,8 @@ class Requirements:
         of_type = f" of type `{type_.name}`" if type_ is not None else ""
         what = f"{wish.what} needs a node{of_type} with {self._wanted(wish)}"
         if fitting:
-            self._problems.add(wish.place, f"{what}, and several have it: {listed(fitting)}; name one of them",
+            self._problems.add(wish.place,
+                               f"{what}, and several have it: {listed(fitting)}; name one of them",
                                Kind.UNSATISFIED)
         else:
             self._problems.add(wish.place, f"{what}, and no node template has it", Kind.UNSATISFIED)
@@ -196,11 +206,12 @@ class Requirements:
                 return False
             for key, value in named(field(node_filter, "capabilities")):
                 capability = node.spec.capabilities.get(key.text)
-                if capability is not None and not self._pass(field(value, "properties"), capability.properties):
+                if capability is not None and not self._pass(field(value, "properties"),
+                                                             capability.properties):
                     return False
         return True
 
-    def _pass(self, filters: Value | None, properties: dict[str, object]) -> bool:
+    def _pass(self, filters: Value | None, properties: dict[str, ParameterSpec]) -> bool:
         for key, value in named(filters):
             parameter = properties.get(key.text)
             known = getattr(parameter, "value", None)
@@ -220,7 +231,16 @@ class Requirements:
         if value is None:
             return Mapping(wish.body.mark, {}, {})
         template = self._relationship_templates.get(text(value) or "")
-        return template if template is not None else long_form(value, "type")
+        if template is not None:
+            return template
+        body = long_form(value, "type")
+        inner = field(body, "type")
+        named_template = self._relationship_templates.get(text(inner) or "")
+        if inner is None or named_template is None or self._types.find("relationship", inner) is not None:
+            return body
+        return overlay(named_template,
+                       Mapping(body.mark, {**body.entries, "type": named_template.entries["type"]},
+                                               body.keys))
 
     def _relationship_type(self, wish: Wish, body: Mapping) -> Type | None:
         value = field(body, "type")
@@ -232,15 +252,19 @@ class Requirements:
                capability: str) -> RelationshipSpec | None:
         context = Context(self._names, type_, in_relationship=True)
         what = f"the relationship of {wish.what}"
-        properties = self._assignments.properties(properties_of(type_), field(body, "properties"), context, what,
+        properties = self._assignments.properties(properties_of(type_), field(body, "properties"), context,
+                                                  what,
                                                   wish.place)
-        attributes = self._assignments.attributes(attributes_of(type_), field(body, "attributes"), context, what)
-        interfaces = self._interfaces.build(self._declared_interfaces(wish, type_), field(body, "interfaces"), context,
+        attributes = self._assignments.attributes(attributes_of(type_), field(body, "attributes"), context,
+                                                  what)
+        interfaces = self._interfaces.build(self._declared_interfaces(wish, type_), field(body, "interfaces"),
+                                            context,
                                             what, {}, implemented_only=True)
         if target is None:
             return None
         return RelationshipSpec(
-            name=wish.requirement.name, target=target.name, type=type_.name, types=type_.names, capability=capability,
+            name=wish.requirement.name, target=target.name, type=type_.name, types=type_.names,
+            capability=capability,
             hosted=HOSTED_ON in type_.names, properties=properties,
             attributes={name: each for name, each in attributes.items() if name != "tosca_name"},
             interfaces=interfaces, location=str(wish.place))

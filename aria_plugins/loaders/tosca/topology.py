@@ -13,10 +13,13 @@ from .interfaces import Interfaces
 from .members import Parameter, attributes_of, interfaces_of, properties_of
 from .operations import Implementations
 from .policies import Policies
-from .problems import Kind, Problems
+from .problems import Kind, Problems, listed
 from .requirements import NodeTemplate, Requirements
+from .substitution import Substitution
 from .types import Types
 from .values import Mapping, Scalar, Value, field, fields, items, named, place_of, plain, text
+
+_DIRECTIVES = frozenset({"substitute", "substitutable", "select", "selectable"})
 
 
 class Topology:
@@ -35,6 +38,7 @@ class Topology:
     def build(self, root: Value | None, name: str) -> TemplateSpec:
         """The service template that a document describes; all that is wrong goes to the problems."""
         self._declarations.check()
+        self._check_repositories(root)
         topology = field(root, "topology_template")
         template = TemplateSpec(name=name, description=_description(root, topology),
                                 metadata=plain(metadata) if (metadata := field(root, "metadata")) else {})
@@ -45,14 +49,31 @@ class Topology:
         nodes = self._nodes(templates)
         template.nodes = {each.name: each.spec for each in nodes.values()}
         self._check_relationship_templates(relationships)
-        requirements = Requirements(self._types, self._assignments, self._interfaces, self._problems, self._names)
-        requirements.fulfil(nodes, relationships, self._left_open(topology))
+        requirements = Requirements(self._types, self._assignments, self._interfaces, self._declarations,
+                                    problems=self._problems, names=self._names)
+        substitution = Substitution(self._types, self._problems, field(topology, "substitution_mappings"))
+        requirements.fulfil(nodes, relationships, substitution.left_open())
+        substitution.check(nodes)
         self._check_hosts(nodes)
         self._policies.groups(list(named(field(topology, "groups"))), nodes)
         self._policies.policies(list(named(field(topology, "policies"))), nodes, template)
         template.outputs = self._outputs(topology)
         self._refuse_the_rest(topology)
         return template
+
+    def _check_repositories(self, root: Value | None) -> None:
+        """A credential must be one; where repositories are is not looked at."""
+        type_ = self._types.normative("data", "tosca.datatypes.Credential")
+        for key, body in named(field(root, "repositories")):
+            for name, each in fields(field(body, "credential")).items():
+                definition = properties_of(type_).get(name) if type_ is not None else None
+                what = f"`{name}` of the credential of repository `{key.text}`"
+                if definition is None:
+                    self._problems.add(place_of(each), f"{what} means nothing; a credential has "
+                                       f"{listed(properties_of(type_) if type_ is not None else ())}")
+                else:
+                    self._converter.convert(each, definition.schema, what,
+                                            Context(self._names, knows_self=False))
 
     def _collect_names(self, topology: Value | None, templates: dict[str, Mapping],
                        relationships: dict[str, Mapping]) -> None:
@@ -63,21 +84,22 @@ class Topology:
             value = field(body, "type")
             names.nodes[name] = None if value is None else self._types.find("node", value)
         for name, body in relationships.items():
-            value = field(body, "type")
-            names.others[name] = None if value is None else self._types.find("relationship", value)
+            self._collect_other("relationship", name, body)
         for kind, section in (("group", "groups"), ("policy", "policies")):
-            for key, body in named(field(topology, section)):
-                self._collect_other(kind, key.text, body)
+            for key, entry in named(field(topology, section)):
+                self._collect_other(kind, key.text, entry)
 
     def _collect_other(self, kind: str, name: str, body: Value) -> None:
-        """Groups and policies do not live on: what expressions read of them is known now."""
+        """What has no name in the service: what expressions read of it is known now.
+
+        A policy goes by the name of its type, too.
+        """
         value = field(body, "type")
         type_ = None if value is None else self._types.find(kind, value)
-        for each in (name, type_.name if type_ is not None else name):
+        for each in (name, type_.name if type_ is not None and kind == "policy" else name):
             if each not in self._names.nodes:
                 self._names.others.setdefault(each, type_)
-                self._names.other_values.setdefault(each, {
-                    key: plain(given) for key, given in fields(field(body, "properties")).items()})
+                self._names.other_values.setdefault(each, fields(field(body, "properties")))
 
     def _inputs(self, topology: Value | None) -> dict[str, ParameterSpec]:
         context = Context(self._names, knows_self=False)
@@ -118,25 +140,36 @@ class Topology:
         context = Context(self._names, type_, name)
         place = place_of(key)
         artifacts = self._assignments.artifact_bodies(type_, field(body, "artifacts"))
-        files = {each: file for each, artifact in artifacts.items() if (file := field(artifact, "file")) is not None}
+        files = {each: file for each,
+                 artifact in artifacts.items() if (file := field(artifact, "file")) is not None}
         spec = NodeSpec(
             name=name, type=type_.name, types=type_.names, description=text(field(body, "description")) or "",
-            properties=self._assignments.properties(properties_of(type_), field(body, "properties"), context, what,
+            properties=self._assignments.properties(properties_of(type_), field(body, "properties"), context,
+                                                    what,
                                                     place),
-            attributes=self._assignments.node_attributes(type_, name, field(body, "attributes"), context, what),
-            capabilities=self._assignments.capabilities(type_, field(body, "capabilities"), context, what, place),
-            interfaces=self._interfaces.build(interfaces_of(type_), field(body, "interfaces"), context, what, files),
+            attributes=self._assignments.node_attributes(type_, name, field(body, "attributes"), context,
+                                                         what),
+            capabilities=self._assignments.capabilities(type_, field(body, "capabilities"), context, what,
+                                                        place),
+            interfaces=self._interfaces.build(interfaces_of(type_), field(body, "interfaces"), context, what,
+                                              files),
             artifacts=self._assignments.artifacts(artifacts, what), location=str(place))
         return NodeTemplate(key, body, type_, spec)
 
     def _check_node(self, key: Scalar, body: Mapping, what: str) -> None:
         if key.text in ENTITIES:
-            self._problems.add(place_of(key), f"no node template may be called {key.text}: functions use this word")
+            self._problems.add(place_of(key), f"no node template may be called {key.text}: functions use "
+                               "this word")
         if field(body, "type") is None:
             self._problems.add(place_of(key), f"{what} lacks the keyname `type`")
         for directive in items(field(body, "directives")):
-            self._problems.add(place_of(directive), f"the directive `{text(directive)}` is not supported yet; "
-                               "nodes are always created", Kind.UNSUPPORTED)
+            if text(directive) in _DIRECTIVES:
+                self._problems.add(place_of(directive), f"the directive `{text(directive)}` is not "
+                                   "supported yet; "
+                                   "nodes are always created", Kind.UNSUPPORTED)
+            else:
+                self._problems.warn(place_of(directive), f"the directive `{text(directive)}` has no effect")
+        self._declarations.check_filter(field(body, "node_filter"), f"the node filter of {what}")
 
     def _check_relationship_templates(self, templates: dict[str, Mapping]) -> None:
         for name, body in templates.items():
@@ -149,20 +182,10 @@ class Topology:
             if type_ is None:
                 continue
             context = Context(self._names, type_, in_relationship=True)
-            self._assignments.properties(properties_of(type_), field(body, "properties"), context, what, place_of(key))
+            self._assignments.properties(properties_of(type_), field(body, "properties"), context, what,
+                                         place_of(key))
             self._assignments.attributes(attributes_of(type_), field(body, "attributes"), context, what)
             self._interfaces.build(interfaces_of(type_), field(body, "interfaces"), context, what, {})
-
-    def _left_open(self, topology: Value | None) -> set[tuple[str, str]]:
-        """The requirements that substitution mappings leave to another template."""
-        mapping = field(topology, "substitution_mappings")
-        value = field(mapping, "node_type")
-        if value is not None:
-            self._types.need("node", value, "the substitution mappings stand for the node type")
-            self._problems.warn(place_of(value), "substitution mappings have no effect yet: the template can only be "
-                                "used by itself")
-        pairs = [[text(each) or "" for each in items(entry)] for _, entry in named(field(mapping, "requirements"))]
-        return {(pair[0], pair[1]) for pair in pairs if len(pair) == 2}
 
     def _check_hosts(self, nodes: dict[str, NodeTemplate]) -> None:
         hosts = {name: next((each.target for each in node.spec.relationships if each.hosted), None)
@@ -177,13 +200,16 @@ class Topology:
             if name is not None and name in trail:
                 order = list(trail)
                 loop = " -> ".join([*order[order.index(name):], name])
-                self._problems.add(place_of(nodes[name].key), f"these node templates are hosted on each other: {loop}")
+                self._problems.add(place_of(nodes[name].key), "these node templates are hosted on each "
+                                   f"other: {loop}")
             settled.update(trail)
 
     def _refuse_the_rest(self, topology: Value | None) -> None:
         for key, _ in named(field(topology, "workflows")):
-            self._problems.add(place_of(key), f"the workflow `{key.text}` is written in TOSCA, which is not supported "
-                               "yet; a policy of type aria.Workflow names one written in Python", Kind.UNSUPPORTED)
+            self._problems.add(place_of(key), f"the workflow `{key.text}` is written in TOSCA, which is not "
+                               "supported "
+                               "yet; a policy of type aria.Workflow names one written in Python",
+                               Kind.UNSUPPORTED)
 
 
 def _description(root: Value | None, topology: Value | None) -> str:

@@ -83,6 +83,7 @@ class Types:
         self._own: dict[str, Names] = {}
         self._visible: dict[str, Names] = {}
         self._profiles = [library.profile(name) for name in IMPLICIT[main.version]]
+        self._implicit = frozenset(each.name for each in self._profiles)
         self._documents = list(library.documents.values())
         for document in self._documents:
             self._own[document.name] = self._define(document)
@@ -116,7 +117,8 @@ class Types:
                 full = f"{prefix}:{name}" if prefix else name
                 other = names[kind].setdefault(full, each)
                 if other is not each:
-                    self.problems.add(place, f"this import brings a second {kind} type `{full}` (from {each.place}); "
+                    self.problems.add(place, f"this import brings a second {kind} type `{full}` (from "
+                                      f"{each.place}); "
                                       f"the first is at {other.place}")
 
     def _link(self) -> None:
@@ -136,7 +138,8 @@ class Types:
             trail.append(trail[-1].parent)
         if trail[-1].parent is start:
             loop = " -> ".join(each.name for each in [*trail, start])
-            self.problems.add(start.place, f"these {start.kind} types are derived from each other in a loop: {loop}")
+            self.problems.add(start.place, f"these {start.kind} types are derived from each other in a "
+                              f"loop: {loop}")
             start.parent = None
 
     def _all(self) -> Iterator[Type]:
@@ -156,8 +159,8 @@ class Types:
         name = text(value)
         if not name:
             return None
-        own = self._visible.get(value.mark.name, {}).get(kind, {}).get(name)
-        return own or self.normative(kind, name)
+        own = None if value.mark.name in self._implicit else self._visible.get(value.mark.name)
+        return (own[kind].get(name) if own else None) or self.normative(kind, name)
 
     def normative(self, kind: str, name: str) -> Type | None:
         """The normative type of this name: full, shorthand or with the prefix ``tosca:``."""

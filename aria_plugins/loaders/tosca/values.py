@@ -14,13 +14,13 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from yaml.error import MarkedYAMLError, YAMLError
-from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from yaml.nodes import MappingNode, Node, ScalarNode
 from yaml.reader import ReaderError
 
 from .problems import Place, Problems, TemplateError
 
 try:
-    from yaml.cyaml import CParser as _Parser
+    from yaml.cyaml import CParser as _Parser  # type: ignore[attr-defined]
 except ImportError:  # PyYAML was built without libyaml
     from .slow_yaml import SlowParser as _Parser  # type: ignore[assignment]
 
@@ -30,6 +30,7 @@ MAX_VALUES = 2_000_000
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEAN = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_OLD_BOOLEAN = {"yes": True, "no": False, "on": True, "off": False}
 _INTEGER = re.compile(r"[-+]?[0-9]{1,400}|0o[0-7]{1,400}|0x[0-9a-fA-F]{1,400}")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]{1,400}|[0-9]{1,400}(?:\.[0-9]{0,400})?)(?:[eE][-+]?[0-9]{1,9})?")
 _NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
@@ -113,6 +114,13 @@ def named(value: Value | None) -> Iterator[tuple[Scalar, Value]]:
             yield from ((each.keys[name], entry) for name, entry in each.entries.items())
 
 
+def boolean(value: Value | None) -> bool | None:
+    """The boolean that a scalar is; the words of YAML 1.1 count too. None for anything else."""
+    if not isinstance(value, Scalar):
+        return None
+    return value.value if isinstance(value.value, bool) else _OLD_BOOLEAN.get(value.text.lower())
+
+
 def is_null(value: Value | None) -> bool:
     """Whether this is YAML's null."""
     return isinstance(value, Scalar) and value.value is None
@@ -167,7 +175,8 @@ def parse(data: bytes, name: str, problems: Problems) -> Value | None:
     ``TemplateError`` for what is no YAML at all and for what goes beyond the limits.
     """
     if len(data) > MAX_BYTES:
-        raise TemplateError(Place(name, 1, 1), f"the file has {len(data):,} bytes; at most {MAX_BYTES:,} are read")
+        raise TemplateError(Place(name, 1, 1), f"the file has {len(data):,} bytes; at most {MAX_BYTES:,} "
+                            "are read")
     try:
         root = _Composer(_Named(data, name)).get_single_node()
     except ReaderError as error:
@@ -253,7 +262,8 @@ class _Converter:
         key = key_node.value
         if key in mapping.entries:
             first = _place(mapping.keys[key].mark)
-            self._problems.add(_place(key_node.start_mark), f"the key `{key}` stands here for the second time; "
+            self._problems.add(_place(key_node.start_mark), f"the key `{key}` stands here for the second "
+                               "time; "
                                f"the first is on line {first.line}")
             return
         mapping.entries[key] = value
@@ -271,7 +281,8 @@ class _Converter:
     def _scalar(self, node: ScalarNode) -> Scalar:
         written = node.value
         if "\0" in written:
-            self._problems.add(_place(node.start_mark), "text with a NUL character cannot be carried anywhere")
+            self._problems.add(_place(node.start_mark),
+                               "text with a NUL character cannot be carried anywhere")
         if node.tag == _TEXT:
             return Scalar(node.start_mark, written, written)
         if node.tag == _PLAIN:
@@ -319,6 +330,7 @@ def plain(value: Value) -> Any:
 
 
 __all__ = [
-    "Mapping", "Scalar", "Sequence", "Value", "described", "field", "fields", "is_null", "items", "key_of",
+    "Mapping", "Scalar", "Sequence", "Value", "boolean", "described", "field", "fields", "is_null", "items",
+    "key_of",
     "named", "parse", "place_of", "plain", "text",
 ]

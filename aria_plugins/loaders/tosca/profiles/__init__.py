@@ -18,7 +18,7 @@ PROFILES: Mapping[str, str] = MappingProxyType({
 
 IMPLICIT: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "tosca_simple_yaml_1_0": ("tosca-simple-1.0",),
-    "tosca_simple_yaml_1_1": ("tosca-simple-1.0",),
+    "tosca_simple_yaml_1_1": ("tosca-simple-1.0", "tosca-simple-1.3"),
     "tosca_simple_yaml_1_2": ("tosca-simple-1.3", "tosca-simple-1.0"),
     "tosca_simple_yaml_1_3": ("tosca-simple-1.3", "tosca-simple-1.0"),
 })
