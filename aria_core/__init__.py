@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.tasks import create_relationships_tasks as create_relationships_tasks
     from aria_core.orchestrator.tasks import create_task as create_task
     from aria_core.orchestrator.tasks import has_operation as has_operation
+    from aria_core.orchestrator.topology import check_inputs as check_inputs
     from aria_core.orchestrator.topology import create_service as create_service
     from aria_core.orchestrator.topology import delete_service as delete_service
     from aria_core.orchestrator.topology import delete_template as delete_template
@@ -238,6 +239,7 @@ _HOMES = {
     "WrongTypeInputsError": "aria_core.exceptions",
     "broken_constraints": "aria_core.modeling.constraints",
     "call": "aria_core.modeling.builder",
+    "check_inputs": "aria_core.orchestrator.topology",
     "comparable": "aria_core.modeling.constraints",
     "concat": "aria_core.modeling.expressions",
     "create_relationship_tasks": "aria_core.orchestrator.tasks",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from aria_core.extensions.recognition import Recognisers
     from aria_core.installer import Installer
     from aria_core.loader import Loader
+    from aria_core.orchestrator.events import Listener
     from aria_core.orchestrator.executor import Executor
     from aria_core.orchestrator.plugin import PluginManager
     from aria_core.orchestrator.workflow_runner import WorkflowRunner
@@ -119,17 +120,20 @@ class Application:
     def runner(self, *, execution_id: int | None = None, service_id: int | None = None,
                workflow_name: str | None = None, inputs: Mapping[str, Any] | None = None,
                executor: Executor | None = None, task_max_attempts: int | None = None,
-               task_retry_interval: float | None = None) -> WorkflowRunner:
+               task_retry_interval: float | None = None,
+               listeners: Iterable[Listener] = ()) -> WorkflowRunner:
         """A runner on these storages, with these hooks; see `WorkflowRunner`.
 
-        What is left out comes from the configuration.
+        What is left out comes from the configuration. `listeners` are called with every event of the
+        execution, as hook extensions are, from one thread.
         """
+        from aria_core.orchestrator.surroundings import ListenedHooks
         from aria_core.orchestrator.workflow_runner import HookedRunner
 
         workflow = self.config.workflow
         return HookedRunner(
-            self.hooks, self.model_storage, self.resource_storage, self.plugin_manager,
-            execution_id=execution_id, service_id=service_id, workflow_name=workflow_name, inputs=inputs,
+            ListenedHooks(self.hooks, tuple(listeners)), self.model_storage, self.resource_storage,
+            self.plugin_manager, execution_id=execution_id, service_id=service_id, workflow_name=workflow_name, inputs=inputs,
             executor=executor or self.executor(),
             task_max_attempts=workflow.task_max_attempts if task_max_attempts is None else task_max_attempts,
             task_retry_interval=(

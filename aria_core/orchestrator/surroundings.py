@@ -63,6 +63,27 @@ class NoHooks:
 
 
 @dataclass(frozen=True, slots=True)
+class ListenedHooks:
+    """The hooks of extensions, and listeners of the caller's own, who hear first."""
+
+    hooks: RunnerHooks
+    own: tuple[Listener, ...]
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """The caller's, then those of extensions."""
+        return (*self.own, *self.hooks.listeners)
+
+    def wrappers(self, call: Call) -> tuple[str, ...]:
+        """Those of extensions."""
+        return self.hooks.wrappers(call)
+
+    def workflows(self) -> Mapping[str, WorkflowSpec]:
+        """Those of extensions."""
+        return self.hooks.workflows()
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """The parts around one engine."""
 

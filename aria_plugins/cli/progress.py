@@ -1,0 +1,200 @@
+"""What is shown while a workflow runs: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+from .printing import one_line
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from aria_core import Event, ModelStorage, TaskEvent, WorkflowEvent
+
+MAX_SHOWN = 10
+"""How many running operations a terminal shows."""
+
+
+class Screen(Protocol):
+    """Where progress is shown. Called from one thread; nothing it does may raise ``OSError``."""
+
+    def begin(self, total: int, done: int) -> None:
+        """So many operations are to be run, so many of them are done."""
+
+    def line(self, text: str, style: str) -> None:
+        """Something worth a line happened."""
+
+    def running(self, name: str, attempt: int) -> None:
+        """An operation is at work."""
+
+    def idle(self, name: str, done: int) -> None:
+        """It is not any more; so many are done now."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+class Progress:
+    """Listens to one execution and shows how far it is."""
+
+    def __init__(self, model: ModelStorage, make_screen: Callable[[], Screen]) -> None:
+        self._model = model
+        self._make_screen = make_screen
+        self._total = 0
+        self._done = 0
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        from aria_core import TaskEvent
+
+        if isinstance(event, TaskEvent):
+            self._task(event)
+        else:
+            self._workflow(event)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if "_screen" in self.__dict__:
+            self._screen.close()
+
+    @cached_property
+    def _screen(self) -> Screen:
+        """Made when there is something to show: an execution that is refused leaves the terminal alone."""
+        return self._make_screen()
+
+    def _workflow(self, event: WorkflowEvent) -> None:
+        if event.kind in ("started", "resumed"):
+            self._count(event.execution)
+            self._screen.begin(self._total, self._done)
+            self._screen.line(f"{event.workflow}: execution {event.execution} {event.kind}, "
+                              f"{self._total - self._done} of {self._total} operations to run", "bold")
+        else:
+            self._screen.line(f"{event.workflow}: execution {event.execution} {event.kind}",
+                              _STYLES.get(event.kind, ""))
+
+    def _count(self, execution: int) -> None:
+        operations = {"execution_id": execution, "stub": None}
+        done = {**operations, "state": ["success", "failed"]}
+        self._total, self._done = (
+            self._model.task.list(filters=each, pagination={"size": 0}).metadata["total"]
+            for each in (operations, done))
+
+    def _task(self, event: TaskEvent) -> None:
+        name = one_line(event.name)
+        if event.kind == "started":
+            self._screen.running(name, event.attempt)
+        if event.kind not in ("succeeded", "failed", "retrying"):
+            return
+        self._done += event.kind != "retrying"
+        self._screen.idle(name, self._done)
+        again = f"failed (attempt {event.attempt}), will be retried"
+        what = again if event.kind == "retrying" else event.kind
+        reason = f": {one_line(event.error)}" if event.error else ""
+        self._screen.line(f"[{self._done}/{self._total}] {name} {what}{reason}", _STYLES.get(event.kind, ""))
+
+
+_STYLES = {"succeeded": "green", "failed": "red", "retrying": "yellow", "cancelling": "yellow",
+           "cancelled": "yellow"}
+
+
+class Lines:
+    """Plain lines on a stream; when its reader goes away it falls silent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+
+    def begin(self, total: int, done: int) -> None:
+        """Nothing to prepare."""
+
+    def line(self, text: str, style: str) -> None:
+        """Print the line at once."""
+        if self._stream is None:
+            return
+        try:
+            print(one_line(text), file=self._stream, flush=True)
+        except OSError:  # the workflow goes on all the same
+            self._stream = None
+
+    def running(self, name: str, attempt: int) -> None:
+        """Say which operation begins."""
+        self.line(f"{name} started" + (f" (attempt {attempt})" if attempt > 1 else ""), "")
+
+    def idle(self, name: str, done: int) -> None:
+        """The line that follows says it."""
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class Terminal:
+    """A bar, the running operations below it, and finished ones above."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
+            MofNCompleteColumn(), TimeElapsedColumn(), console=Console(), transient=True)
+        self._bars.start()
+        self._all = self._bars.add_task("operations", total=None)
+        self._running: dict[str, TaskID] = {}
+
+    def begin(self, total: int, done: int) -> None:
+        """Set the bar."""
+        self._bars.update(self._all, total=total, completed=done)
+
+    def line(self, text: str, style: str) -> None:
+        """Print above the bar."""
+        from rich.text import Text
+
+        self._bars.console.print(Text(one_line(text), style))
+
+    def running(self, name: str, attempt: int) -> None:
+        """Add a row for the operation."""
+        if len(self._running) < MAX_SHOWN and name not in self._running:
+            shown = name + (f" (attempt {attempt})" if attempt > 1 else "")
+            self._running[name] = self._bars.add_task(f"  {shown}", total=None)
+
+    def idle(self, name: str, done: int) -> None:
+        """Take its row away and move the bar."""
+        row = self._running.pop(name, None)
+        if row is not None:
+            self._bars.remove_task(row)
+        self._bars.update(self._all, completed=done)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        self._bars.stop()
+
+
+class Silence:
+    """Shows nothing: ``--quiet``."""
+
+    def begin(self, total: int, done: int) -> None:
+        """Show nothing."""
+
+    def line(self, text: str, style: str) -> None:
+        """Show nothing."""
+
+    def running(self, name: str, attempt: int) -> None:
+        """Show nothing."""
+
+    def idle(self, name: str, done: int) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Show nothing."""
+
+
+def screen(quiet: bool, as_json: bool) -> Screen:
+    """Where progress goes: nowhere, to the terminal, or to standard output (error, if that is for JSON)."""
+    if quiet:
+        return Silence()
+    if sys.stdout.isatty() and not as_json:
+        return Terminal()
+    return Lines(sys.stderr if as_json else sys.stdout)
