@@ -133,8 +133,8 @@ class Application:
         workflow = self.config.workflow
         return HookedRunner(
             ListenedHooks(self.hooks, tuple(listeners)), self.model_storage, self.resource_storage,
-            self.plugin_manager, execution_id=execution_id, service_id=service_id, workflow_name=workflow_name, inputs=inputs,
-            executor=executor or self.executor(),
+            self.plugin_manager, execution_id=execution_id, service_id=service_id,
+            workflow_name=workflow_name, inputs=inputs, executor=executor or self.executor(),
             task_max_attempts=workflow.task_max_attempts if task_max_attempts is None else task_max_attempts,
             task_retry_interval=(
                 workflow.task_retry_interval if task_retry_interval is None else task_retry_interval))
