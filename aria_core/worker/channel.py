@@ -191,7 +191,7 @@ class SocketChannel:
         with self._asking:
             self._last += 1
             try:
-                self._send({**request, "number": self._last})
+                self._send_or_hear({**request, "number": self._last})
                 reply = self._reply(self._last)
             except OSError as error:
                 raise self._break(f"the runner cannot be reached: {error}") from error
@@ -236,6 +236,14 @@ class SocketChannel:
         line = encode_message(message)
         with self._writing:
             self._connected().sendall(line)
+
+    def _send_or_hear(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._send(message)
+        except BrokenPipeError:
+            if self._reader is None:
+                raise
+            # The runner hung up, but may have said why: that is read as the reply.
 
     def _connected(self) -> socket.socket:
         if self._broken:

@@ -49,6 +49,7 @@ Text is printed as it is, everything else as JSON, null as nothing. The exit cod
 sentence on standard error, or 2 for wrong usage.
 """
 
+import contextlib
 import json
 import os
 import socket
@@ -121,7 +122,7 @@ def ask(options: dict[str, object], words: list[object]) -> dict[str, object]:
         seconds = float(str(options["timeout"]))
     except ValueError as error:
         raise Usage(f"{options['timeout']!r} is no number of seconds") from error
-    hello = {"hello": os.environ.get("ARIA_ATTEMPT", ""), "v": 1, "key": os.environ.get("ARIA_CTX_KEY", "")}
+    hello = {"hello": os.environ.get("ARIA_ATTEMPT", "").partition("@")[0], "v": 1, "key": os.environ.get("ARIA_CTX_KEY", "")}
     question = {"ask": "ctx", "number": 1, "words": words, "cwd": os.getcwd()}  # noqa: PTH109 - pathlib is slow
     lines = "".join(json.dumps(each) + "\n" for each in (hello, question)).encode()
     try:
@@ -143,7 +144,8 @@ def exchange(path: str, lines: bytes, seconds: float) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)
         connection.connect(path)
-        connection.sendall(lines)
+        with contextlib.suppress(BrokenPipeError):  # who is refused may still read why
+            connection.sendall(lines)
         with connection.makefile("rb") as stream:
             return stream.readline(LIMIT + 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from aria_core.worker.channel import Channel
 from aria_core.worker.frozen import Record
@@ -15,7 +15,8 @@ TABLES = ("service_template", "node_template", "service", "node", "relationship"
 _WRITES = ("put", "create", "update", "delete", "drop")
 _PAGE = 500
 
-Row = Record | ActorView
+Row: TypeAlias = Any
+"""A `NodeView`, a `RelationshipView`, or for all other tables a `Record`."""
 
 
 class Model:

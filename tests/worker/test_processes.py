@@ -1,0 +1,103 @@
+"""Finding and ending what an attempt has started."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from aria_core.worker.processes import find_marked, find_session, kill_marked, kill_session
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
+
+READY = "import sys, time; sys.stdout.write('ready\\n'); sys.stdout.flush(); "
+
+
+@pytest.fixture
+def mark() -> Iterator[str]:
+    mark = f"test/{secrets.token_hex(8)}"
+    yield mark
+    kill_marked(mark, 0)
+
+
+def start(mark: str, program: str) -> subprocess.Popen[str]:
+    child = subprocess.Popen([sys.executable, "-c", READY + program], stdout=subprocess.PIPE, text=True,
+                             env={**os.environ, "ARIA_ATTEMPT": mark}, start_new_session=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+def end(child: subprocess.Popen[str]) -> int:
+    with child:
+        return child.wait(10)
+
+
+def test_marked_processes_are_found_and_others_are_not(mark: str) -> None:
+    child, other = start(mark, "time.sleep(300)"), start(f"{mark}0", "time.sleep(300)")
+    assert find_marked(mark) == [child.pid]
+    assert find_marked(mark, "ANOTHER") == []
+    kill_marked(f"{mark}0", 0)
+    assert (child.poll(), end(other)) == (None, -9)
+    assert kill_marked(mark, 5)
+    assert end(child) == -15
+    assert find_marked(mark) == []
+
+
+def test_a_process_may_end_by_itself_within_the_grace(mark: str) -> None:
+    child = start(mark, "import signal; signal.signal(15, lambda *_: sys.exit(4)); "
+                        "print('armed', flush=True); time.sleep(300)")
+    assert child.stdout is not None
+    child.stdout.readline()
+    assert kill_marked(mark, 10)
+    assert end(child) == 4
+
+
+def test_a_process_that_ignores_sigterm_is_killed_after_the_grace(mark: str) -> None:
+    child = start(mark, "import signal; signal.signal(15, signal.SIG_IGN); print('armed', flush=True); "
+                        "time.sleep(300)")
+    assert child.stdout is not None
+    child.stdout.readline()
+    begin = time.monotonic()
+    assert kill_marked(mark, 0.3)
+    assert time.monotonic() - begin < 3
+    assert end(child) == -9
+
+
+def test_a_stopped_process_is_killed(mark: str) -> None:
+    child = start(mark, "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)")
+    assert kill_marked(mark, 0)
+    assert end(child) == -9
+
+
+def test_daemons_and_whole_families_are_killed(mark: str) -> None:
+    child = start(mark, "import subprocess\nfor _ in range(9): subprocess.Popen(['setsid', 'sleep', '9'])\n"
+                        "print('armed', flush=True); time.sleep(300)")
+    assert child.stdout is not None
+    child.stdout.readline()
+    assert len(find_marked(mark)) == 10
+    assert kill_marked(mark, 0)
+    end(child)
+    assert find_marked(mark) == []
+
+
+def test_a_session_is_ended_without_those_who_left_it(mark: str) -> None:
+    child = start(mark, "import subprocess; subprocess.Popen(['sleep', '300']); "
+                        "away = subprocess.Popen(['sleep', '300'], start_new_session=True); "
+                        "print(away.pid, flush=True); time.sleep(300)")
+    assert child.stdout is not None
+    away = int(child.stdout.readline())
+    assert len(find_session(child.pid)) == 2
+    assert kill_session(child.pid, 1)
+    end(child)
+    assert find_session(child.pid) == []
+    assert find_marked(mark) == [away]
+
+
+def test_nothing_to_end_is_fine(mark: str) -> None:
+    assert kill_marked(mark, 5)
