@@ -68,8 +68,11 @@ def parameter(value: Any = None, type: str | None = None, *, required: bool = Fa
               entry: str | None = None) -> ParameterSpec:
     """A value together with what is declared of it; without `type` the value tells its own.
 
-    Raises ``NotJsonError`` for a value that JSON cannot carry.
+    Raises ``NotJsonError`` for a value that JSON cannot carry, ``InvalidInputError`` for a type that is
+    no name.
     """
+    if not isinstance(type, str | None):
+        raise InvalidInputError(f"the type of a parameter is a name such as 'integer', not {type!r}")
     dynamic = has_expression(value)
     plain = plain_json(escape(value) if dynamic else value)
     return ParameterSpec(

@@ -37,6 +37,7 @@ class Lab:
         self.model, self.resource, self.executor = model, resource, executor
         self.effects_file = directory / "effects"
         self.directory = directory
+        self.code = CODE
         self.template = store_template(model, resource, template())
         self.service: Service = self.new_service("lab")
 
