@@ -77,6 +77,8 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.events import TaskEvent as TaskEvent
     from aria_core.orchestrator.events import WorkflowEvent as WorkflowEvent
     from aria_core.orchestrator.exceptions import ActiveExecutionsError as ActiveExecutionsError
+    from aria_core.orchestrator.exceptions import InvalidPluginError as InvalidPluginError
+    from aria_core.orchestrator.exceptions import PluginAlreadyExistsError as PluginAlreadyExistsError
     from aria_core.orchestrator.executor import Executor as Executor
     from aria_core.orchestrator.executor import Inbox as Inbox
     from aria_core.orchestrator.future_executor import FutureExecutor as FutureExecutor
@@ -183,6 +185,7 @@ _HOMES = {
     "Installer": "aria_core.installer",
     "InterfaceSpec": "aria_core.modeling.specification",
     "InvalidInputError": "aria_core.exceptions",
+    "InvalidPluginError": "aria_core.orchestrator.exceptions",
     "LoadError": "aria_core.exceptions",
     "LoadedTemplate": "aria_core.modeling.specification",
     "Loader": "aria_core.loader",
@@ -203,6 +206,7 @@ _HOMES = {
     "Parameter": "aria_core.modeling.models",
     "ParameterSpec": "aria_core.modeling.specification",
     "Plugin": "aria_core.modeling.models",
+    "PluginAlreadyExistsError": "aria_core.orchestrator.exceptions",
     "PluginInfo": "aria_core.installer",
     "PluginManager": "aria_core.orchestrator.plugin",
     "PluginSpec": "aria_core.modeling.specification",

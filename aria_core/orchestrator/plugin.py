@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -13,14 +14,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from aria_core.exceptions import NotFoundError
+from aria_core.exceptions import InvalidInputError, NotFoundError
 from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import INSTALLERS
+from aria_core.extensions.recognition import Recognisers
 from aria_core.installer import Installer, PluginInfo
 from aria_core.modeling.models import Plugin
 from aria_core.orchestrator.exceptions import InvalidPluginError, PluginAlreadyExistsError
 from aria_core.storage.model import ModelStorage
 from aria_core.worker.calls import Environment
+
+_UNFINISHED = ".installing-"
+_WORK = "work"
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._!+-]*")
+_LONGEST = {"package_name": 128, "package_version": 64}
 
 
 class PluginManager:
@@ -31,7 +39,7 @@ class PluginManager:
 
     def __init__(self, model: ModelStorage, plugins_dir: str | Path) -> None:
         self._model = model
-        self._directory = Path(plugins_dir)
+        self._directory = Path(plugins_dir).absolute()  # workers have working directories of their own
         self._installers: Iterable[Installer] | None = None
 
     def use_installers(self, installers: Iterable[Installer]) -> None:
@@ -46,24 +54,27 @@ class PluginManager:
         """Install a wagon plugin; its row.
 
         Raises ``InvalidPluginError`` for an archive that is no plugin and ``PluginAlreadyExistsError``
-        if this version is installed. Whatever goes wrong, neither files nor a row are left.
+        if this version is installed. Whatever goes wrong, neither files nor a row are left; what an
+        install that was killed has left is removed by the next one.
         """
         path = Path(source)
         installer, info = _inspect(path, self._installers)
         plugin = _row(info, installer, path)
-        target = Path(self.get_plugin_dir(plugin))
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(self._directory):
             self._refuse_installed(plugin)
-            fresh = Path(tempfile.mkdtemp(prefix=".installing-", dir=self._directory))
+            for each in self._directory.glob(f"{_UNFINISHED}*"):
+                shutil.rmtree(each, ignore_errors=True)
+            fresh = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._directory))
             try:
                 plugin.environment = _relative(installer.install(path, fresh), fresh)
-                return self._publish(plugin, fresh, target)
+                return self._publish(plugin, fresh)
             finally:
                 shutil.rmtree(fresh, ignore_errors=True)
 
-    def _publish(self, plugin: Plugin, fresh: Path, target: Path) -> Plugin:
+    def _publish(self, plugin: Plugin, fresh: Path) -> Plugin:
         """Move the files into place, then store the row that makes them a plugin."""
+        target = Path(self.get_plugin_dir(plugin))
         if target.exists():  # left by an install that died between these two steps: it has no row
             shutil.rmtree(target)
         fresh.rename(target)
@@ -74,9 +85,10 @@ class PluginManager:
             raise
 
     def _refuse_installed(self, plugin: Plugin) -> None:
-        same = {"package_name": plugin.package_name, "package_version": plugin.package_version}
-        if len(self._model.plugin.list(filters=same)):
-            raise _installed_already(plugin)
+        for other in self._model.plugin.iter():
+            if self.get_plugin_dir(other) == self.get_plugin_dir(plugin):
+                raise PluginAlreadyExistsError(f"plugin {other.package_name}, version {other.package_version}, "
+                                               f"is installed already in {self.get_plugin_dir(other)}")
 
     def load_plugin(self, plugin: Plugin, env: MutableMapping[str, str] | None = None) -> None:
         """Load the plugin into an environment.
@@ -106,7 +118,7 @@ class PluginManager:
 
     def workdir(self, service: int, plugin: Plugin) -> Path:
         """Where operations of the plugin may keep files of a service; made by the first that asks."""
-        return self._directory / "work" / str(service) / plugin.name
+        return self._directory / _WORK / str(service) / plugin.name
 
     @staticmethod
     def validate_plugin(source: str | Path) -> None:
@@ -129,15 +141,29 @@ def _locked(directory: Path) -> Iterator[None]:
 def _inspect(path: Path, installers: Iterable[Installer] | None) -> tuple[Installer, PluginInfo]:
     if not path.is_file():
         raise InvalidPluginError(f"there is no plugin archive {path}")
-    asked = installers if installers is not None else Extensions().recognisers(INSTALLERS)
-    installer = next((each for each in asked if each.recognises(path)), None)
+    installer = _recogniser(path, Extensions().recognisers(INSTALLERS) if installers is None else installers)
     if installer is None:
-        raise InvalidPluginError(
-            f"{path} is no plugin archive; a plugin is a wagon (.wgn, in the zip or tar.gz format)")
+        raise InvalidPluginError(f"{path} is no plugin archive; a plugin is a wagon: a zip or tar.gz archive "
+                                 "(.wgn) with one folder that holds package.json and wheels")
     return installer, installer.inspect(path)
 
 
+def _recogniser(path: Path, installers: Iterable[Installer]) -> Installer | None:
+    if not isinstance(installers, Recognisers):
+        return next((each for each in installers if each.recognises(path)), None)
+    try:
+        return installers.recognise(path)
+    except InvalidInputError:
+        return None  # what is wrong with an installer that cannot be used has been logged
+
+
 def _row(info: PluginInfo, installer: Installer, path: Path) -> Plugin:
+    for name, limit in _LONGEST.items():
+        value = getattr(info, name)
+        if not _SAFE.fullmatch(value) or len(value) > limit:
+            raise InvalidPluginError(
+                f"{path} has the {name} {value!r}, of which no directory can be made; it takes at most {limit} "
+                "of the characters A-Z a-z 0-9 . _ ! + - and begins with a letter or digit")
     values = {**asdict(info), "supported_py_versions": list(info.supported_py_versions),
               "wheels": list(info.wheels)}
     with path.open("rb") as archive:
@@ -153,8 +179,3 @@ def _relative(environment: Environment, root: Path) -> dict[str, Any]:
     return {"python": environment.python and inside(environment.python),
             "path": [inside(path) for path in environment.path],
             "pythonpath": [inside(path) for path in environment.pythonpath]}
-
-
-def _installed_already(plugin: Plugin) -> PluginAlreadyExistsError:
-    return PluginAlreadyExistsError(
-        f"plugin {plugin.package_name}, version {plugin.package_version}, is installed already")

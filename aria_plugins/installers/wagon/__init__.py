@@ -1,0 +1,180 @@
+"""Wagons: archives of wheels with a ``package.json``, as the tool wagon makes them.
+
+Wagon itself makes them (``wagon create``); reading and installing them is done here:
+
+- ``wagon.install`` extracts with ``extractall``, which on some Pythons writes wherever an archive
+  says, and has pip choose from whatever lies beside the wheels, also source packages, whose
+  ``setup.py`` pip would run.
+- ``wagon.validate`` makes a virtual environment, takes seconds, and finds a wagon without wheels valid.
+- It needs an extra; installing a plugin should not.
+
+So an archive is read entry by entry (`archive`), its description (`manifest`) and wheels (`wheels`) are
+checked, the wheels for this Python are chosen, and pip or uv puts exactly these into one folder
+(`placing`), without an index, without dependencies, from wheels only.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import IO
+from zipfile import ZipFile
+
+from aria_core import AriaError, Environment, Installer, InvalidPluginError, PluginInfo, hookimpl
+
+from .archive import ArchiveError, Budget, Member, kind_of, members
+from .manifest import LIMIT, MANIFEST, Manifest, read_manifest
+from .placing import PlacingError, place
+from .wheels import Wheel, choose, read_wheel
+
+MAX_ENTRIES = 10_000
+MAX_BYTES = 512 << 20
+IN_MEMORY = 16 << 20
+
+_WHEELS = "wheels"
+_LIBRARY = "lib"
+
+
+@dataclass(frozen=True, slots=True)
+class _Wagon:
+    """A checked wagon and those of its wheels that are for this Python."""
+
+    manifest: Manifest
+    wheels: list[Wheel]
+
+
+class WagonInstaller(Installer):
+    """Installs wagons in the zip and the tar.gz format.
+
+    An archive may have `max_entries` entries and unpack to `max_bytes`, wheels inside it included.
+    """
+
+    def __init__(self, max_entries: int = MAX_ENTRIES, max_bytes: int = MAX_BYTES) -> None:
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+
+    def recognises(self, path: Path) -> bool:
+        """Whether it is a zip or tar.gz file that is called ``.wgn`` or looks like a wagon inside."""
+        try:
+            with path.open("rb") as file:
+                kind = kind_of(file.read(4))
+            if kind is None or path.suffix.lower() == ".wgn":
+                return kind is not None
+            return any(_is_wagons(name) for name in _first_names(path, kind))
+        except Exception:  # noqa: BLE001 - promised; a file that cannot be looked at is not ours
+            return False
+
+    def inspect(self, path: Path) -> PluginInfo:
+        """What the wagon says of itself, after all of it has been read and checked."""
+        with _explained(path):
+            return _info(self._read(path, lambda _: SpooledTemporaryFile(IN_MEMORY)).manifest, path)
+
+    def install(self, path: Path, directory: Path) -> Environment:
+        """Check the wagon as it is now and put its code into ``lib``, its programs into ``lib/bin``."""
+        wheels, library = directory / _WHEELS, directory / _LIBRARY
+        wheels.mkdir(mode=0o700)
+        with _explained(path):
+            wagon = self._read(path, lambda name: (wheels / name).open("x+b"))
+            place([wheels / each.file for each in wagon.wheels], library)
+        shutil.rmtree(wheels)
+        return Environment(wagon.manifest.package_name, path=(str(library / "bin"),),
+                           pythonpath=(str(library),))
+
+    def _read(self, path: Path, room: Callable[[str], IO[bytes]]) -> _Wagon:
+        budget = Budget(self._max_entries, self._max_bytes)
+        budget.shrink_to(path.stat().st_size)
+        manifest: Manifest | None = None
+        wheels: dict[str, Wheel] = {}
+        with path.open("rb") as file:
+            for member, name in _in_one_folder(members(file, budget)):
+                if name == MANIFEST:
+                    manifest = read_manifest(member.read(LIMIT))
+                elif (wheel := _wheel_name(name)) is not None:
+                    wheels[wheel] = _copy_wheel(member, wheel, room, budget)
+        if manifest is None:
+            raise ArchiveError(f"has no {MANIFEST} in its top folder, so it is no wagon")
+        listed = [_listed(each, wheels) for each in manifest.wheels]
+        return _Wagon(manifest, choose(listed, manifest.package_name, manifest.package_version))
+
+
+def _first_names(path: Path, kind: str) -> list[str]:
+    if kind == "zip":
+        with ZipFile(path) as archive:
+            return archive.namelist()
+    with tarfile.open(path, "r:gz") as packed:
+        return [each.name for each in islice(packed, 3)]
+
+
+def _is_wagons(name: str) -> bool:
+    """Whether a wagon, and hardly anything else, has this entry among its first."""
+    parts = name.removeprefix("./").rstrip("/").split("/")
+    return len(parts) == 2 and parts[1] in (MANIFEST, _WHEELS)
+
+
+def _in_one_folder(found: Iterator[Member]) -> Iterator[tuple[Member, str]]:
+    """Each member with its path below the one folder that all are in."""
+    top: str | None = None
+    for member in found:
+        folder, _, name = member.name.partition("/")
+        top = folder if top is None else top
+        if not name or folder != top:
+            raise ArchiveError(f"holds {member.name!r} beside its top folder {top!r}; a wagon has one folder")
+        yield member, name
+
+
+def _wheel_name(name: str) -> str | None:
+    folder, _, file = name.partition("/")
+    return file if folder == _WHEELS and file.endswith(".whl") and "/" not in file else None
+
+
+def _copy_wheel(member: Member, name: str, room: Callable[[str], IO[bytes]], budget: Budget) -> Wheel:
+    """Read a wheel; zip files can only be read from something that can be sought in."""
+    with room(name) as file:
+        file.writelines(member.chunks)
+        file.seek(0)
+        return read_wheel(name, file, budget)
+
+
+def _listed(name: str, wheels: dict[str, Wheel]) -> Wheel:
+    if name not in wheels:
+        raise ArchiveError(f"lists the wheel {name!r} in its {MANIFEST}, but has no such file in {_WHEELS}")
+    return wheels[name]
+
+
+def _info(manifest: Manifest, path: Path) -> PluginInfo:
+    name, system = manifest.package_name, manifest.build_server_os_properties
+    return PluginInfo(
+        name=name, package_name=name, package_version=manifest.package_version,
+        archive_name=manifest.archive_name or path.name, package_source=manifest.package_source,
+        supported_platform=manifest.supported_platform,
+        supported_py_versions=tuple(manifest.supported_python_versions), distribution=system.distribution,
+        distribution_release=system.distribution_release, distribution_version=system.distribution_version,
+        wheels=tuple(manifest.wheels))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Whatever is wrong with an archive is an ``InvalidPluginError`` that begins with its path."""
+    try:
+        yield
+    except AriaError:
+        raise
+    except ArchiveError as error:
+        raise InvalidPluginError(f"the plugin archive {path} {error}") from error
+    except PlacingError as error:
+        raise InvalidPluginError(f"the plugin archive {path} could not be installed: {error}") from error
+    except Exception as error:  # the readers raise a dozen things for damaged bytes
+        raise InvalidPluginError(
+            f"the plugin archive {path} cannot be read whole: {type(error).__name__}: {error}") from error
+
+
+@hookimpl
+def aria_installer() -> type[Installer]:
+    """The installer of wagons."""
+    return WagonInstaller
