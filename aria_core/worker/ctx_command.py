@@ -122,7 +122,8 @@ def ask(options: dict[str, object], words: list[object]) -> dict[str, object]:
         seconds = float(str(options["timeout"]))
     except ValueError as error:
         raise Usage(f"{options['timeout']!r} is no number of seconds") from error
-    hello = {"hello": os.environ.get("ARIA_ATTEMPT", "").partition("@")[0], "v": 1, "key": os.environ.get("ARIA_CTX_KEY", "")}
+    attempt = os.environ.get("ARIA_ATTEMPT", "").partition("@")[0]
+    hello = {"hello": attempt, "v": 1, "key": os.environ.get("ARIA_CTX_KEY", "")}
     question = {"ask": "ctx", "number": 1, "words": words, "cwd": os.getcwd()}  # noqa: PTH109 - pathlib is slow
     lines = "".join(json.dumps(each) + "\n" for each in (hello, question)).encode()
     try:
