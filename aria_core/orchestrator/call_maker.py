@@ -18,6 +18,11 @@ from aria_core.storage.model import ModelStorage, TaskRow
 from aria_core.worker.calls import Actor, Call, Environment
 
 
+def origin_of(service: Service) -> str:
+    """What tells calls of this service from those of services that other databases number alike."""
+    return format(int(service.created_at.timestamp() * 1_000_000), "x")
+
+
 class CallMaker:
     """Makes the calls of one execution. Names and environments are read once."""
 
@@ -26,6 +31,7 @@ class CallMaker:
         self._model = model
         self._plugins = plugins
         self._service = service.id
+        self._origin = origin_of(service)
         self._service_name = service.name
         self._workflow = workflow
         self._code = code
@@ -51,7 +57,8 @@ class CallMaker:
             operation=row.operation_name, workflow=self._workflow, service=self._service,
             service_name=self._service_name, max_attempts=row.max_attempts, timeout=row.timeout,
             arguments=self._evaluated(row) if row.dynamic else row.arguments,
-            actor=self._actor(row), plugin=plugin, plugin_workdir=workdir, code=self._code)
+            actor=self._actor(row), plugin=plugin, plugin_workdir=workdir, code=self._code,
+            origin=self._origin)
         wrappers = self._wrappers(call)
         return replace(call, wrappers=wrappers) if wrappers else call
 

@@ -47,7 +47,11 @@ class FutureExecutor(Executor):
 
     def open(self, report: Inbox) -> None:
         """See `Executor.open`."""
-        self._calls = _Calls(report)
+        calls = getattr(self, "_calls", None)
+        if calls is None:
+            self._calls = _Calls(report)
+        else:
+            calls.inbox = report
 
     def submit(self, call: Call) -> None:
         """See `Executor.submit`."""
@@ -75,7 +79,7 @@ class _Calls:
     """The calls that are out, their futures, and the channel they talk through."""
 
     def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
+        self.inbox = inbox
         self._lock = threading.RLock()
         self._futures: dict[CallRef, Future[bytes] | None] = {}
         self._started: set[CallRef] = set()
@@ -134,20 +138,20 @@ class _Calls:
             was_withdrawn = ref in self._withdrawn and future.cancelled()
             self._withdrawn.discard(ref)
             if not self._is_silent and not was_withdrawn:
-                self._inbox(report)
+                self.inbox(report)
         self.drop(ref)
 
     def _answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
         if request.get("ask") == "sync":
             return True
         if request.get("tell") != "started":
-            return self._inbox.answer(ref, request)
+            return self.inbox.answer(ref, request)
         with self._lock:
             future = self._futures.get(ref)
             is_late = ref not in self._futures or (future is not None and future.done())
             if not self._is_silent and not is_late and ref not in self._started:
                 self._started.add(ref)
-                self._inbox(Started(ref, str(request.get("where", ""))))
+                self.inbox(Started(ref, str(request.get("where", ""))))
         return None
 
 

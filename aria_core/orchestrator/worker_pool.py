@@ -358,7 +358,7 @@ class WorkerPool:
         """Ask, force, wait until nothing of the attempt is left, then report it lost."""
         if reason is not None:
             worker.ask_to_end()
-        marks = [str(parcel.ref) for parcel in list(worker.calls)]
+        marks = [parcel.call.mark for parcel in list(worker.calls)]
         self._force(worker, grace)
         worker.buried.wait()
         with self._lock:
@@ -375,7 +375,7 @@ class WorkerPool:
     def _force(self, worker: WorkerProcess, grace: float) -> None:
         deadline = time.monotonic() + max(grace, _NATURAL_END)
         for parcel in list(worker.calls):
-            kill_marked(str(parcel.ref), grace)
+            kill_marked(parcel.call.mark, grace)
         if not worker.wait(deadline - time.monotonic()):
             worker.kill()
 

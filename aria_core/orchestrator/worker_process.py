@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,19 +128,21 @@ class WorkerProcess:
         self._key = secrets.token_urlsafe(32)
         self._rest = b""
         self._writing = threading.Lock()
-        self.line, theirs = socket.socketpair()
-        self._outgoing, self._incoming = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._outgoing.setblocking(False)
-        self._outgoing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * DATAGRAM_LIMIT)
-        self._says = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
-        try:
+        with ExitStack() as opened:
+            self.line, theirs = self._pair(opened, socket.SOCK_STREAM)
+            self._outgoing, self._incoming = self._pair(opened, socket.SOCK_DGRAM)
+            self._outgoing.setblocking(False)
+            self._outgoing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * DATAGRAM_LIMIT)
+            self._says = opened.enter_context(tempfile.TemporaryFile())
             self._process = self._start(theirs, inherit)
-        except BaseException:
-            self.close()
-            raise
-        finally:
             theirs.close()
+            self._held = opened.pop_all()
         self._greet()
+
+    @staticmethod
+    def _pair(opened: ExitStack, kind: int) -> tuple[socket.socket, socket.socket]:
+        first, second = socket.socketpair(socket.AF_UNIX, kind)
+        return opened.enter_context(first), opened.enter_context(second)
 
     def _start(self, line: socket.socket, inherit: Iterable[str]) -> subprocess.Popen[bytes]:
         python = self.environment.python if self.environment is not None else None
@@ -293,8 +296,7 @@ class WorkerProcess:
 
     def close(self) -> None:
         """Let go of everything but the process."""
-        for each in (self.line, self._outgoing, self._incoming, self._says):
-            each.close()
+        self._held.close()
 
     def _post(self, message: bytes) -> bool:
         try:

@@ -17,6 +17,7 @@ from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import EXECUTORS
 from aria_core.modeling.models import Execution, Service
 from aria_core.modeling.states import RUNNING_TASK_STATES, ExecutionState
+from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.ownership import describe_owner, is_gone, this_process, wait_until_gone
@@ -26,7 +27,7 @@ from aria_core.orchestrator.run import Run
 from aria_core.orchestrator.surroundings import NoHooks, RunnerHooks
 from aria_core.storage.model import Batch, Claim, Ledger, ModelStorage, NewExecution, Pulse, TaskRow
 from aria_core.storage.resource import ResourceStorage
-from aria_core.worker.calls import CallRef
+from aria_core.worker.calls import CallRef, mark_of
 from aria_core.worker.processes import kill_marked
 
 DEFAULT_EXECUTOR = "process"
@@ -186,8 +187,9 @@ class WorkflowRunner:
             claim: Claim = self._ledger.claim_existing(seen, this_process(), retry_failed=retry_failed)
         except AlreadyExistsError as error:
             raise ActiveExecutionsError(f"cannot resume execution {seen.execution}: {error}") from error
+        origin = origin_of(self._model.service.get(seen.service))
         for ref in unfinished:
-            kill_marked(str(ref), 0.0)
+            kill_marked(mark_of(ref, origin), 0.0)
         return claim
 
     def _finish_cancel(self, seen: Pulse) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import threading
 import time
@@ -47,6 +48,7 @@ class Bench:
         self.resources: dict[str, bytes] = {}
         self.questions = 0
         self.inbox = RecordingInbox(self._answer)
+        self.origin = secrets.token_hex(6)
         self.pids_file = str(directory / "pids")
         self._answers_flow = threading.Event()
         self._answers_flow.set()
@@ -86,7 +88,8 @@ class Bench:
         """Submit a call of one of `aria_core.testing.operations`, on the node `NODE`."""
         ref = CallRef(3, self.next_number(), attempt)
         self.executor.submit(Call(ref, f"{OPERATIONS}:{operation}", arguments, Actor("node", NODE, "node"),
-                                  name=f"Test:{operation}@node:node", service=1, service_name="service"))
+                                  name=f"Test:{operation}@node:node", service=1, service_name="service",
+                                  origin=self.origin))
         return ref
 
     def finish(self, ref: CallRef) -> FinalReport:

@@ -245,8 +245,7 @@ def until_cancelled(ctx: Any) -> str:
 
 def run_marked_child(ctx: Any, pids: str) -> None:
     """Runs a child process that carries the mark of the attempt, as a script does."""
-    mark = f"{ctx.task.token}/{ctx.task.attempt}"
-    with subprocess.Popen(SLEEPER, env={**os.environ, "ARIA_ATTEMPT": mark}) as child:
+    with subprocess.Popen(SLEEPER, env={**os.environ, "ARIA_ATTEMPT": ctx.mark}) as child:
         _write_pids(pids, [child.pid])
         if child.wait():
             raise OperationError(f"the child ended with {child.returncode}")

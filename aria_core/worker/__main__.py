@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
-from aria_core.worker.calls import Call, CallRef, Failed, Succeeded, call_from_json, report_to_json
+from aria_core.worker.calls import Call, Failed, Succeeded, call_from_json, report_to_json
 from aria_core.worker.channel import (
     ChannelError,
     decode_message,
@@ -187,7 +187,7 @@ class Worker:
             self._waiting = False
 
     def _run(self, call: Call) -> None:
-        self._mark.set(call.ref)
+        self._mark.set(call)
         self._line.send({"started": [call.ref.execution, call.ref.task, call.ref.attempt]})
         channel = LineChannel(self._line)
         self._printing.begin(channel.tell)
@@ -198,19 +198,19 @@ class Worker:
             os._exit(0)  # a child that the operation forked has come back instead of ending
         self._printing.end()
         channel.close()
-        self._finish(call.ref, report)
+        self._finish(call, report)
 
-    def _finish(self, ref: CallRef, report: Succeeded | Failed) -> None:
+    def _finish(self, call: Call, report: Succeeded | Failed) -> None:
         succeeded = isinstance(report, Succeeded)
         if self._cancelled.is_set() and not succeeded:
             raise SystemExit(128 + signal.SIGTERM)
         self._mark.clear()
         if not succeeded:
-            kill_marked(str(ref), FAILED_ATTEMPT_GRACE)
+            kill_marked(call.mark, FAILED_ATTEMPT_GRACE)
         try:
             self._line.hold(report_to_json(report))
         except ChannelError as error:
-            self._line.hold(report_to_json(Failed(ref, f"ChannelError: {error}")))
+            self._line.hold(report_to_json(Failed(call.ref, f"ChannelError: {error}")))
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         """Once, and only in an operation or while waiting: its ``finally`` blocks may use the grace."""

@@ -33,6 +33,15 @@ class CallRef:
         return f"{self.execution}/{self.task}"
 
 
+def mark_of(ref: CallRef, origin: str) -> str:
+    """The value of ``ARIA_ATTEMPT`` for what the attempt starts: ``<execution>/<task>/<attempt>@<origin>``.
+
+    Every database counts from 1, and one user may have several: without `origin` an attempt would be
+    taken for its namesake.
+    """
+    return f"{ref}@{origin}" if origin else str(ref)
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """The node or relationship an operation belongs to."""
@@ -66,7 +75,8 @@ class Call:
 
     `function` is ``package.module:name``; `arguments` are its keyword arguments (strict JSON).
     `code` is a directory that holds the service template's own Python modules, `timeout` is in
-    seconds and runs from the moment the operation begins.
+    seconds and runs from the moment the operation begins. `origin` tells apart what two databases
+    number alike.
     """
 
     ref: CallRef
@@ -86,7 +96,13 @@ class Call:
     timeout: float | None = None
     wrappers: tuple[str, ...] = ()
     channel: ChannelAddress | None = None
+    origin: str = ""
     v: int = CALL_VERSION
+
+    @property
+    def mark(self) -> str:
+        """What the attempt's processes carry, and no other process of this user: see `mark_of`."""
+        return mark_of(self.ref, self.origin)
 
     def encode(self) -> bytes:
         """The call as one line of JSON."""

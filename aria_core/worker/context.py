@@ -77,6 +77,11 @@ class OperationContext:
         return self._call.name
 
     @property
+    def mark(self) -> str:
+        """What every process of this attempt carries as ``ARIA_ATTEMPT``."""
+        return self._call.mark
+
+    @property
     def ref(self) -> CallRef:
         """Which attempt of which task this is."""
         return self._call.ref

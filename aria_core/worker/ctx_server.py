@@ -36,7 +36,7 @@ class ContextServer:
         address = self._server.address_for(ctx.ref)
         self.key = address.key
         self.environment = {
-            ATTEMPT_VARIABLE: str(ctx.ref), TOKEN_VARIABLE: ctx.task.token,
+            ATTEMPT_VARIABLE: ctx.mark, TOKEN_VARIABLE: ctx.task.token,
             SOCKET_VARIABLE: address.socket, KEY_VARIABLE: address.key}
 
     def raise_verdict(self) -> None:

@@ -1,4 +1,4 @@
-"""The mark of an attempt, ``ARIA_ATTEMPT=<execution>/<task>/<attempt>``, as other processes see it.
+"""The mark of an attempt, ``ARIA_ATTEMPT=<execution>/<task>/<attempt>@<origin>``, as others see it.
 
 What ``/proc/<pid>/environ`` shows is the block of memory a program was started with; a later
 ``putenv`` does not appear there. A worker is warm, so the attempt it works for changes, and what its
@@ -13,12 +13,12 @@ import os
 import sys
 from collections.abc import Callable
 
-from aria_core.worker.calls import CallRef
+from aria_core.worker.calls import Call
 
 ATTEMPT_VARIABLE = "ARIA_ATTEMPT"
 TOKEN_VARIABLE = "ARIA_TASK_TOKEN"  # noqa: S105 - the name of a variable
 
-_SIZE = 64
+_SIZE = 96
 ROOM = " " * _SIZE
 """What `ATTEMPT_VARIABLE` holds when a worker starts."""
 
@@ -30,12 +30,11 @@ class AttemptMark:
         self._write = _find_room()
         self.clear()
 
-    def set(self, ref: CallRef) -> None:
-        """From now on this process and what it starts belong to the attempt `ref`."""
-        mark = str(ref)
-        os.environ[ATTEMPT_VARIABLE] = mark
-        os.environ[TOKEN_VARIABLE] = ref.token
-        self._write(mark.encode())
+    def set(self, call: Call) -> None:
+        """From now on this process and what it starts belong to this attempt."""
+        os.environ[ATTEMPT_VARIABLE] = call.mark
+        os.environ[TOKEN_VARIABLE] = call.ref.token
+        self._write(call.mark.encode())
 
     def clear(self) -> None:
         """This process belongs to no attempt any more; what it started keeps its mark."""

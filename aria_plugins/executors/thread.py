@@ -97,10 +97,11 @@ class ThreadExecutor(Executor):
         running.cancelled.set()
         if running.call.plugin is not None:
             return self._workers.terminate(ref, grace)
-        if not find_marked(str(ref)):
+        if not find_marked(running.call.mark):
             return False
         running.is_terminated = True
-        threading.Thread(target=kill_marked, args=(str(ref), grace), name="aria-end", daemon=True).start()
+        end = threading.Thread(target=kill_marked, args=(running.call.mark, grace), daemon=True)
+        end.start()
         return True
 
     def close(self, grace: float) -> None:
@@ -155,7 +156,7 @@ class ThreadExecutor(Executor):
         report = run_call(call, InboxChannel(self._inbox, call.ref), running.cancelled)
         if not isinstance(report, Failed):
             return report
-        kill_marked(str(call.ref), FAILED_ATTEMPT_GRACE)
+        kill_marked(call.mark, FAILED_ATTEMPT_GRACE)
         return Lost(call.ref, "terminated", report.error) if running.is_terminated else report
 
     def _run_elsewhere(self, call: Call) -> Report:

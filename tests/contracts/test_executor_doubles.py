@@ -267,8 +267,9 @@ class ForcesAtOnce(WrappedProcesses):
 
 class TerminatesEverybody(WrappedProcesses):
     def terminate(self, ref: CallRef, grace: float) -> bool:
-        return all([super(TerminatesEverybody, self).terminate(CallRef(ref.execution, number, ref.attempt), grace)
-                    for number in range(1, ref.task + 1)])
+        for number in range(1, ref.task + 1):
+            super().terminate(replace(ref, task=number), grace)
+        return True
 
 
 class PromisesAReport(Wrapped):
@@ -277,9 +278,13 @@ class PromisesAReport(Wrapped):
 
 
 class KillsWhatSucceeded(WrappedProcesses):
+    def change(self, call: Call) -> Call:
+        self._call = call
+        return call
+
     def alter(self, report: Report) -> Iterable[Report]:
         if isinstance(report, Succeeded):
-            kill_marked(str(report.ref), 0.0)
+            kill_marked(self._call.mark, 0.0)
         return [report]
 
 
@@ -316,7 +321,8 @@ class OneProcessEach(FutureExecutor):
         return self._pool.submit(self._run, call.encode())
 
     def _run(self, call: bytes) -> bytes:
-        return subprocess.run([sys.executable, "-c", RUN], input=call, stdout=subprocess.PIPE, check=True).stdout
+        done = subprocess.run([sys.executable, "-c", RUN], input=call, stdout=subprocess.PIPE, check=True)
+        return done.stdout
 
     def stop(self) -> None:
         self._pool.shutdown(wait=False)

@@ -35,7 +35,7 @@ class OnProcesses(FutureExecutor):
         return self._pool.submit(run_encoded, call.encode())
 
     def stop(self) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Fixed(FutureExecutor):

@@ -38,7 +38,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def submit_in(bench: Bench, environment: Environment, operation: str, **arguments: Any) -> CallRef:
     ref = CallRef(4, bench.next_number(), 1)
-    bench.executor.submit(Call(ref, f"{OPERATIONS}:{operation}", arguments, plugin=environment))
+    bench.executor.submit(Call(ref, f"{OPERATIONS}:{operation}", arguments, plugin=environment,
+                               origin=bench.origin))
     return ref
 
 
@@ -175,7 +176,8 @@ def test_withdrawing_in_the_middle_of_a_storm_is_exact(bench: Bench) -> None:
 def test_what_an_operation_prints_becomes_lines_of_its_log(bench: Bench) -> None:
     ref = bench.submit("shout", line="grüße 😀", count=2)
     bench.finish(ref)
-    assert [(each["level"], each["message"]) for each in bench.told_at_the_end(ref)] == [("INFO", "grüße 😀")] * 2
+    told = [(each["level"], each["message"]) for each in bench.told_at_the_end(ref)]
+    assert told == [("INFO", "grüße 😀")] * 2
     ref = bench.submit("say_to_stderr", text="first\nsecond, unfinished")
     bench.finish(ref)
     assert [(each["level"], each["message"]) for each in bench.told_at_the_end(ref)] == [
@@ -215,7 +217,7 @@ def test_operations_see_an_allow_list_of_variables(tmp_path: Path, monkeypatch: 
         seen = bench.result("environment")
         assert "A_PASSWORD" not in seen
         assert (seen["WANTED"], seen["LC_TIME"], seen["PATH"]) == ("canary", "canary", os.environ["PATH"])
-        assert (seen["ARIA_TASK_TOKEN"], seen["ARIA_ATTEMPT"]) == ("3/1", "3/1/1")
+        assert (seen["ARIA_TASK_TOKEN"], seen["ARIA_ATTEMPT"]) == ("3/1", f"3/1/1@{bench.origin}")
 
 
 def test_a_plugin_runs_in_a_process_of_its_own_with_its_paths(bench: Bench) -> None:

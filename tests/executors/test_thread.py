@@ -31,7 +31,8 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def submit_plugin_call(bench: Bench, operation: str, **arguments: str) -> CallRef:
     ref = CallRef(4, bench.next_number(), 1)
-    bench.executor.submit(Call(ref, f"{OPERATIONS}:{operation}", arguments, plugin=BOOKS))
+    bench.executor.submit(
+        Call(ref, f"{OPERATIONS}:{operation}", arguments, plugin=BOOKS, origin=bench.origin))
     return ref
 
 
