@@ -231,3 +231,15 @@ def test_what_a_script_started_before_it_asked_for_another_attempt_is_killed(hos
     host.error("sleep 300 >/dev/null 2>&1 & echo $!; ctx task retry")
     pid = int(next(text for level, text in host.channel.messages if level == "INFO"))
     assert not host.is_alive(pid)
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "C.UTF-8"])
+def test_ctx_takes_any_text_in_any_locale(host: Any, locale: str) -> None:
+    report = host.run("set -e; ctx node attributes a = 'ä€😀'; test \"$(ctx node attributes a)\" = 'ä€😀'",
+                      {"env": {"LC_ALL": locale}})
+    assert report == Succeeded(host.ref, None, (Edit("node", 1, "a", "ä€😀"),))
+
+
+def test_ctx_commands_may_run_at_the_same_time(host: Any) -> None:
+    report = host.run("for i in 1 2 3 4 5 6 7 8; do ctx node attributes a$i = $i & done; wait")
+    assert sorted(edit.name for edit in report.edits) == [f"a{number}" for number in range(1, 9)]
