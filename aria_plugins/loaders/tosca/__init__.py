@@ -21,7 +21,7 @@ from aria_core import LoadedTemplate, Loader, LoadError, Read, TemplateSpec, hoo
 from .documents import Document, Library
 from .keynames import VERSION_KEY
 from .operations import Files, Implementations
-from .problems import Place, Problems, TemplateError
+from .problems import Place, Problems, TemplateError, TooManyProblemsError
 from .topology import Topology
 from .types import Types
 from .values import field, text
@@ -63,15 +63,17 @@ def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None]:
                      "itself, a "
                      ".yaml or .yml file")
         return problems, None
-    library = Library(read, problems)
-    document = library.main(source)
-    if document is None:
-        return problems, None
     try:
-        return problems, _build(source, read, library, document, problems)
+        library = Library(read, problems)
+        document = library.main(source)
+        return problems, None if document is None else _build(source, read, library, document, problems)
     except TemplateError as error:
         problems.keep(error)
-        return problems, None
+    except TooManyProblemsError:
+        return problems, None  # the last problem says so
+    except RecursionError:
+        problems.add(Place(str(source), 1, 1), "the template is nested too deeply")
+    return problems, None
 
 
 def _build(source: Path, read: Read, library: Library, document: Document,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from copy import copy
 from types import MappingProxyType
 from typing import Any
 
@@ -27,8 +28,10 @@ from .values import (
 )
 
 _UNBOUNDED = "UNBOUNDED"
-_NESTED_REPEAT = re.compile(r"[+*}]\)?[+*{]|[+*}][^()]*\)[+*{]")
-MAX_RISKY_TEXT = 20
+_REPEATED_GROUP = re.compile(r"\)[+*{]")
+_REPEAT = re.compile(r"[+*]|\{\d*,\d*\}")
+MAX_REPEATED_TEXT = 20
+MAX_STEPS = 10_000_000
 
 _TAKES = MappingProxyType({
     "string": "text", "integer": "a whole number", "float": "a number", "boolean": "true or false",
@@ -48,6 +51,7 @@ class Converter:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self._functions = Functions(problems)
+        self._defaults: dict[Parameter, ParameterSpec] = {}
         self._count = 0
         self._depth = 0
 
@@ -84,10 +88,21 @@ class Converter:
     def parameter(self, value: Value | None, definition: Parameter, what: str,
                   context: Context) -> ParameterSpec:
         """The specification of a declared parameter with `value`, or else its default."""
-        given = definition.default if value is None else value
-        converted = None if given is None else self.convert(given, definition.schema, what, context)
-        place = definition.place if given is None else place_of(given)
-        return specification(converted, definition.schema, place, definition.required, definition.description)
+        if value is not None:
+            converted = self.convert(value, definition.schema, what, context)
+            return _declared(converted, definition, place_of(value))
+        known = self._defaults.get(definition)
+        if known is None:
+            known = self._default(definition, what, context)
+            if not known.dynamic:  # a call may mean something else for the next node
+                self._defaults[definition] = known
+        return copy(known)
+
+    def _default(self, definition: Parameter, what: str, context: Context) -> ParameterSpec:
+        given = definition.default
+        if given is None:
+            return _declared(None, definition, definition.place)
+        return _declared(self.convert(given, definition.schema, what, context), definition, place_of(given))
 
     def _literal(self, value: Value, schema: Schema, what: str, context: Context) -> Any:
         if schema.native == "list":
@@ -185,8 +200,7 @@ class Converter:
         type_name = "integer" if is_range else schema.simple_name
         for constraint in map(plain, schema.constraints):
             if _is_risky(constraint, converted):
-                self._problems.warn(place_of(value), f"{what} is not checked against its pattern, which "
-                                    "could "
+                self._problems.warn(place_of(value), f"{what} is not checked against its pattern: that could "
                                     "take for ever on a text of this length")
                 continue
             for each in checked:
@@ -233,10 +247,17 @@ def _is_comparable(written: str, native: str) -> bool:
 
 
 def _is_risky(constraint: Any, value: Any) -> bool:
-    """Whether matching could take exponential time: a repeat of a repeat on a long text."""
+    """Whether matching could take very long: Python has no way of stopping it."""
     pattern = constraint.get("pattern") if isinstance(constraint, dict) else None
-    return (isinstance(pattern, str) and isinstance(value, str) and len(value) > MAX_RISKY_TEXT
-            and _NESTED_REPEAT.search(pattern) is not None)
+    if not isinstance(pattern, str) or not isinstance(value, str):
+        return False
+    if _REPEATED_GROUP.search(pattern) is not None and len(value) > MAX_REPEATED_TEXT:
+        return True
+    return bool(len(value) ** min(len(_REPEAT.findall(pattern)), 20) > MAX_STEPS)
+
+
+def _declared(converted: Any, definition: Parameter, place: Place) -> ParameterSpec:
+    return specification(converted, definition.schema, place, definition.required, definition.description)
 
 
 def specification(converted: Any, schema: Schema, place: Place, required: bool,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from .problems import Problems, suggestion
 from .values import Mapping, Scalar, Value, field, place_of, text
 
+MAX_COPIES = 100
+
 
 def with_copies(kind: str, section: Value | None, problems: Problems) -> dict[str, Mapping]:
     """The node or relationship templates of a section, each with what it copies.
@@ -28,8 +30,11 @@ def _resolved(kind: str, section: Mapping, key: Scalar, trail: list[str], proble
         return own
     if name not in section.entries:
         problems.add(place_of(source), f"{kind} template `{key.text}` copies `{name}`, but there is no "
-                     f"{kind} template "
-                     "of this name" + suggestion(name, section.entries))
+                     f"{kind} template of this name" + suggestion(name, section.entries))
+        return own
+    if len(trail) >= MAX_COPIES:
+        problems.add(place_of(source),
+                     f"more than {MAX_COPIES} templates copy each other, which is the limit")
         return own
     if name in (key.text, *trail):
         loop = " -> ".join([*trail, key.text, name])

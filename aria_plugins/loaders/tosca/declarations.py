@@ -160,8 +160,7 @@ class Declarations:
         for name, capability in capabilities_of(type_).items():
             if name in older:
                 self._check_derived(capability.body, capability.type, older[name].type, "the capability "
-                                    f"`{name}` of "
-                                    f"node type `{type_.name}`")
+                                    f"`{name}` of node type `{type_.name}`")
             self._check_capability(capability, f"the capability `{name}` of node type `{type_.name}`")
         for name, requirement in requirements_of(type_).items():
             self._check_requirement(requirement, f"the requirement `{name}` of node type `{type_.name}`")
@@ -220,8 +219,7 @@ class Declarations:
         for name, interface in interfaces_of(type_).items():
             if name in older:
                 self._check_derived(interface.body, interface.type, older[name].type, "the interface "
-                                    f"`{name}` of "
-                                    f"{type_.kind} type `{type_.name}`")
+                                    f"`{name}` of {type_.kind} type `{type_.name}`")
             self._check_interface(interface, f"the interface `{name}` of {type_.kind} type `{type_.name}`")
 
     def _check_interface(self, interface: Interface, what: str) -> None:

@@ -112,8 +112,7 @@ class Library:
     def _check_first(self, root: Mapping) -> None:
         if next(iter(root.entries)) != VERSION_KEY:
             self._problems.add(place_of(root.keys[VERSION_KEY]), f"`{VERSION_KEY}` must be the first "
-                               "keyname of the "
-                               "service template")
+                               "keyname of the service template")
 
     def _check(self, document: Document) -> None:
         if document.root is not None:
@@ -140,7 +139,11 @@ class Library:
         elif name in PROFILES:
             document.imports.append((prefix, self.profile(name), place_of(file)))
         else:
-            document.imports.append((prefix, self._file(document, name, place_of(file)), place_of(file)))
+            imported = self._file(document, name, place_of(file))
+            document.imports.append((prefix, imported, place_of(file)))
+            if field(imported.root, "topology_template") is not None:
+                self._problems.warn(place_of(file), f"only the types of {imported.name} are imported, not "
+                                    "its topology")
 
     def _file(self, document: Document, name: str, place: Place) -> Document:
         if "://" in name:

@@ -116,8 +116,7 @@ class Functions:
         if isinstance(index, Scalar) and (not isinstance(index.value, int) or isinstance(index.value, bool)
                                           or index.value < 0):
             self._problems.add(place_of(index), "the third argument of `token` is the number of a piece, "
-                               "counted "
-                               "from 0")
+                               "counted from 0")
 
     def _check_get_property(self, given: list[Value], context: Context) -> None:
         self._check_reference(given, context, "property", [properties_of])

@@ -56,8 +56,7 @@ class Interfaces:
                 merged[name] = Interface(declared[name].key, overlay(declared[name].body, body), self._types)
             elif field(body, "type") is not None:
                 self._types.need("interface", body.entries["type"], f"the interface `{key.text}` of {what} "
-                                 "has the "
-                                 "type")
+                                 "has the type")
                 merged[key.text] = Interface(key, body, self._types)
             else:
                 self._problems.add(place_of(key), f"{what} has no interface `{key.text}`"
@@ -99,8 +98,7 @@ class Interfaces:
             self._inputs(operation.inputs, context, what)
         if fields(field(operation.body, "outputs")):
             self._problems.warn(operation.place, f"the outputs of {what} have no effect yet; let the "
-                                "operation set "
-                                "the attributes itself")
+                                "operation set the attributes itself")
         return spec
 
     def _inputs(self, inputs: dict[str, Parameter], context: Context, what: str) -> dict[str, ParameterSpec]:

@@ -111,6 +111,8 @@ class Implementations:
     def __init__(self, files: Files, problems: Problems) -> None:
         self._files = files
         self._problems = problems
+        self.plugins: list[tuple[str, Place]] = []
+        """Every plugin that an implementation names, and where."""
 
     def read(self, value: Value | None, operation: OperationSpec, artifacts: dict[str, Value]) -> None:
         """Say in `operation` what an implementation says; `artifacts` are those of its node, by name."""
@@ -133,6 +135,7 @@ class Implementations:
         plugin = _PLUGIN.fullmatch(written)
         if plugin is not None:
             operation.plugin, operation.function = plugin[1], function_name(plugin[2])
+            self.plugins.append((plugin[1], place_of(value)))
             if operation.function is None:
                 self._problems.add(place_of(value), f"`{plugin[2]}` is no function; after the name of the "
                                    "plugin "

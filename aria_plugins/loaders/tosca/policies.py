@@ -28,6 +28,7 @@ class Policies:
         self._problems = problems
         self._names = names
         self._groups: dict[str, Type] = {}
+        self._members: dict[str, object] = {}
 
     def groups(self, entries: list[tuple[Scalar, Value]], nodes: dict[str, NodeTemplate]) -> None:
         """Check groups; their properties can be read by expressions."""
@@ -35,13 +36,14 @@ class Policies:
             type_ = self._type("group", key, body)
             if type_ is not None:
                 self._groups[key.text] = type_
+        self._members = {**nodes, **self._groups}
         for key, body in entries:
             self._group(key, body, nodes)
 
     def _group(self, key: Scalar, body: Value, nodes: dict[str, NodeTemplate]) -> None:
         what, type_ = f"group `{key.text}`", self._groups.get(key.text)
         for member in items(field(body, "members")):
-            name = self._assignments.need_template(member, {**nodes, **self._groups},
+            name = self._assignments.need_template(member, self._members,
                                                    f"{what} has the member",
                                                    "the nodes")
             if name is not None and type_ is not None:
@@ -80,7 +82,7 @@ class Policies:
 
     def _check_targets(self, key: Scalar, body: Mapping, type_: Type, nodes: dict[str, NodeTemplate]) -> None:
         for value in items(field(body, "targets")):
-            name = self._assignments.need_template(value, {**nodes, **self._groups},
+            name = self._assignments.need_template(value, self._members,
                                                    f"policy `{key.text}` has the target", "the nodes")
             if name is not None:
                 self._check_fits(value, name, type_, "targets", nodes)
@@ -114,8 +116,7 @@ class Policies:
         if found is None:
             if text(value) is not None and value is not None:
                 self._problems.add(place_of(value), f"the workflow `{key.text}` is implemented by "
-                                   f"`{written}`, which is "
-                                   "no function; it takes module:function")
+                                   f"`{written}`, which is no function; it takes module:function")
             return
         template.workflows[key.text] = WorkflowSpec(
             function=found, plugin=plugin.strip() or None, inputs=properties, location=str(place_of(key)))

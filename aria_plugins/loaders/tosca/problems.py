@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from enum import StrEnum
+from itertools import islice
 from typing import NamedTuple
 
 MAX_LISTED = 12
-MAX_PROBLEMS = 10_000
+MAX_PROBLEMS = 1000
+MAX_COMPARED = 200
+MAX_TYPED = 6
+"""How many letters a suggestion may have more or less than what was written."""
 
 
 class Kind(StrEnum):
@@ -53,6 +57,10 @@ class TemplateError(Exception):
         super().__init__(str(self.problem))
 
 
+class TooManyProblemsError(Exception):
+    """Raised inside the loader when there is no use in going on."""
+
+
 class Problems:
     """Collects problems and warnings; the same problem counts once."""
 
@@ -61,9 +69,12 @@ class Problems:
         self._warnings: dict[Problem, None] = {}
 
     def add(self, place: Place, sentence: str, kind: Kind = Kind.INVALID) -> None:
-        """Remember that something is wrong at `place`."""
-        if len(self._found) < MAX_PROBLEMS:
-            self._found.setdefault(Problem(place, sentence, kind))
+        """Remember that something is wrong at `place`; raises ``TooManyProblemsError`` after 1,000."""
+        if len(self._found) >= MAX_PROBLEMS:
+            self._found[Problem(place, f"there are more than {MAX_PROBLEMS:,} problems; the others are not "
+                                "shown")] = None
+            raise TooManyProblemsError
+        self._found.setdefault(Problem(place, sentence, kind))
 
     def warn(self, place: Place, sentence: str) -> None:
         """Remember something that the author should know and that stops nothing."""
@@ -95,7 +106,8 @@ def suggestion(name: str, known: Iterable[str], plural: str = "") -> str:
     `plural` says what the known ones are (``the inputs``); without it they are not listed.
     """
     names = [each for each in known if each]
-    close = get_close_matches(name, names, n=1, cutoff=0.75)
+    alike = islice((each for each in names if abs(len(each) - len(name)) <= MAX_TYPED), MAX_COMPARED)
+    close = get_close_matches(name, alike, n=1, cutoff=0.75)
     if close:
         return f"; did you mean `{close[0]}`?"
     if not plural:

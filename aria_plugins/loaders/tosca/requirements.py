@@ -103,8 +103,8 @@ class Requirements:
             count[key.text] += 1
             if requirement.most is not None and count[key.text] == requirement.most + 1:
                 self._problems.add(place_of(key), f"the requirement `{key.text}` of node template "
-                                   f"`{node.name}` takes "
-                                   f"at most {requirement.most} target{'s' if requirement.most != 1 else ''}")
+                                   f"`{node.name}` takes at most {requirement.most} "
+                                   f"target{'s' if requirement.most != 1 else ''}")
             yield Wish(node, requirement, long_form(value, "node"), place_of(value), True)
         for name, requirement in declared.items():
             if not count[name] and requirement.least and (node.name, name) not in self._left_open:
@@ -129,8 +129,8 @@ class Requirements:
             type_ = self._types.find("node", value)
             if type_ is None:
                 self._problems.add(place_of(value), f"{wish.what} names `{name}`, but there is neither a "
-                                   "node template "
-                                   "nor a node type of this name" + suggestion(name or "", self._nodes))
+                                   "node template nor a node type of this name"
+                                   + suggestion(name or "", self._nodes))
                 return None
         return self._only_candidate(wish, type_)
 
@@ -139,14 +139,12 @@ class Requirements:
         place = place_of(wish.body.entries["node"])
         if needed is not None and not target.type.is_a(needed):
             self._problems.add(place, f"{wish.what} needs a node of type `{needed.name}`, but "
-                               f"`{target.name}` has the "
-                               f"type `{target.type.name}`")
+                               f"`{target.name}` has the type `{target.type.name}`")
             return None
         capability = self._capability(wish, target.type, any_source=True)
         if capability is None:
             self._problems.add(place, f"{wish.what} needs {self._wanted(wish)}, but node template "
-                               f"`{target.name}` of "
-                               f"type `{target.type.name}` has none")
+                               f"`{target.name}` of type `{target.type.name}` has none")
             return None
         return target, capability
 

@@ -36,14 +36,13 @@ class Substitution:
             return
         type_ = self._types.need("node", value, "the substitution mappings stand for the node type")
         self._problems.warn(place_of(value), "substitution mappings have no effect yet: the template can "
-                            "only be used "
-                            "by itself")
+                            "only be used by itself")
         for section, members in (("capabilities", capabilities_of), ("requirements", requirements_of)):
             for key, entry in named(field(self._mapping, section)):
                 if type_ is not None and key.text not in members(type_):
                     self._problems.add(place_of(key), f"the node type `{type_.name}` has nothing called "
-                                       f"`{key.text}` "
-                                       f"among its {section}" + suggestion(key.text, members(type_)))
+                                       f"`{key.text}` among its {section}"
+                                       + suggestion(key.text, members(type_)))
                 if not isinstance(entry, Mapping):
                     self._check_pair(key, entry, section, members, nodes)
 
@@ -52,14 +51,12 @@ class Substitution:
         pair = [text(each) for each in items(entry)]
         if len(pair) != 2 or None in pair:
             self._problems.add(place_of(entry), f"the mapping `{key.text}` is {described(entry)}; it takes "
-                               "a list of a "
-                               f"node template and one of its {section}")
+                               f"a list of a node template and one of its {section}")
             return
         node, name = pair[0] or "", pair[1] or ""
         if node not in nodes:
             self._problems.add(place_of(entry), f"the mapping `{key.text}` names the node template "
-                               f"`{node}`, which does "
-                               "not exist" + suggestion(node, nodes))
+                               f"`{node}`, which does not exist" + suggestion(node, nodes))
         elif name not in members(nodes[node].type):
             self._problems.add(place_of(entry), f"node template `{node}` has nothing called `{name}` among "
                                f"its {section}"

@@ -13,7 +13,7 @@ from .interfaces import Interfaces
 from .members import Parameter, attributes_of, interfaces_of, properties_of
 from .operations import Implementations
 from .policies import Policies
-from .problems import Kind, Problems, listed
+from .problems import Kind, Problems, listed, suggestion
 from .requirements import NodeTemplate, Requirements
 from .substitution import Substitution
 from .types import Types
@@ -28,6 +28,7 @@ class Topology:
     def __init__(self, types: Types, implementations: Implementations, problems: Problems) -> None:
         self._types = types
         self._problems = problems
+        self._implementations = implementations
         self._converter = Converter(problems)
         self._declarations = Declarations(types, self._converter, problems)
         self._assignments = Assignments(types, self._converter, problems)
@@ -57,6 +58,7 @@ class Topology:
         self._check_hosts(nodes)
         self._policies.groups(list(named(field(topology, "groups"))), nodes)
         self._policies.policies(list(named(field(topology, "policies"))), nodes, template)
+        self._check_plugins(template)
         template.outputs = self._outputs(topology)
         self._refuse_the_rest(topology)
         return template
@@ -165,8 +167,7 @@ class Topology:
         for directive in items(field(body, "directives")):
             if text(directive) in _DIRECTIVES:
                 self._problems.add(place_of(directive), f"the directive `{text(directive)}` is not "
-                                   "supported yet; "
-                                   "nodes are always created", Kind.UNSUPPORTED)
+                                   "supported yet; nodes are always created", Kind.UNSUPPORTED)
             else:
                 self._problems.warn(place_of(directive), f"the directive `{text(directive)}` has no effect")
         self._declarations.check_filter(field(body, "node_filter"), f"the node filter of {what}")
@@ -203,6 +204,13 @@ class Topology:
                 self._problems.add(place_of(nodes[name].key), "these node templates are hosted on each "
                                    f"other: {loop}")
             settled.update(trail)
+
+    def _check_plugins(self, template: TemplateSpec) -> None:
+        for name, place in self._implementations.plugins:
+            if name not in template.plugins:
+                self._problems.add(place, f"there is no plugin `{name}`; a policy of type aria.Plugin "
+                                   "declares it"
+                                   + suggestion(name, template.plugins))
 
     def _refuse_the_rest(self, topology: Value | None) -> None:
         for key, _ in named(field(topology, "workflows")):

@@ -71,6 +71,8 @@ class Type:
         return native if native in NATIVE_DATA else None
 
 
+MAX_ANCESTORS = 100
+
 Names = dict[str, dict[str, Type]]
 """Kind -> name -> type."""
 
@@ -118,8 +120,7 @@ class Types:
                 other = names[kind].setdefault(full, each)
                 if other is not each:
                     self.problems.add(place, f"this import brings a second {kind} type `{full}` (from "
-                                      f"{each.place}); "
-                                      f"the first is at {other.place}")
+                                      f"{each.place}); the first is at {other.place}")
 
     def _link(self) -> None:
         for each in self._all():
@@ -132,11 +133,13 @@ class Types:
 
     def _cut_loop(self, start: Type) -> None:
         trail = [start]
-        while trail[-1].parent is not None and trail[-1].parent is not start and len(trail) < 10_000:
-            if trail[-1].parent in trail:
-                return
+        while trail[-1].parent is not None and trail[-1].parent not in trail and len(trail) <= MAX_ANCESTORS:
             trail.append(trail[-1].parent)
-        if trail[-1].parent is start:
+        if len(trail) > MAX_ANCESTORS:
+            self.problems.add(start.place, f"{start.kind} type `{start.name}` has more than {MAX_ANCESTORS} "
+                              "ancestors, which is the limit")
+            start.parent = None
+        elif trail[-1].parent is start:
             loop = " -> ".join(each.name for each in [*trail, start])
             self.problems.add(start.place, f"these {start.kind} types are derived from each other in a "
                               f"loop: {loop}")
