@@ -114,13 +114,13 @@ def list_executions(program: Program, service: str | None, as_json: bool) -> Non
     filters = {} if service is None else {"service_id": program.model.service.get_by_name(service).id}
     found = program.model.execution.list(filters=filters, sort={"id": "asc"})
     show_table([_row(each) for each in found],
-               ("id", "service", "workflow", "shown_state", "created_at", "ended_at"), as_json,
+               ("id", "service", "workflow", "status", "created_at", "ended_at"), as_json,
                nothing="there are no executions")
 
 
 def _row(execution: Execution) -> dict[str, Any]:
     return {"id": execution.id, "service": execution.service.name, "workflow": execution.workflow_name,
-            "state": execution.state, "shown_state": shown_state(execution), "dry": execution.dry,
+            "state": execution.state, "status": shown_state(execution), "dry": execution.dry,
             "executor": execution.executor, "created_at": execution.created_at,
             "started_at": execution.started_at, "ended_at": execution.ended_at, "error": execution.error}
 

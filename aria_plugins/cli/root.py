@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,9 +19,21 @@ if TYPE_CHECKING:
 
     from aria_core import Extensions
 
-WORDS = ("run", "service-templates", "services", "nodes", "workflows", "executions", "logs", "plugins",
-         "extensions", "config", "reset", "completion")
-"""Our own words, in the order of the help."""
+WORDS: Mapping[str, str] = MappingProxyType({
+    "run": "Make a service of a template and run a workflow on it.",
+    "service-templates": "Store, look at and delete service templates.",
+    "services": "Create, look at and delete services.",
+    "nodes": "Look at nodes.",
+    "workflows": "Look at workflows.",
+    "executions": "Start, resume, cancel and look at executions.",
+    "logs": "Look at the logs of executions.",
+    "plugins": "Install and look at plugins.",
+    "extensions": "Look at extensions and what is wrong with them.",
+    "config": "Show the configuration.",
+    "reset": "Remove everything that is stored.",
+    "completion": "Print the completion script for a shell.",
+})
+"""Our own words and what they do, in the order of the help, which imports none of them."""
 
 _LEVELS = {-2: "critical", -1: "error", 0: None, 1: "info", 2: "debug"}
 
@@ -51,11 +64,9 @@ class Root(click.Group):
         return _strange_command(_extensions(ctx), cmd_name) if offered else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Our words with what they do, strangers' with where they come from: those are not imported."""
-        ours = [(word, command.get_short_help_str(formatter.width))
-                for word in WORDS if (command := self.get_command(ctx, word)) is not None]
+        """Our words with what they do, strangers' with where they come from: nothing is imported."""
         with formatter.section("Commands"):
-            formatter.write_dl(ours)
+            formatter.write_dl(list(WORDS.items()))
         strange = [each for each in _extensions(ctx).commands.values() if not each.ours]
         if strange:
             with formatter.section("Commands of extensions"):
@@ -84,6 +95,9 @@ class Root(click.Group):
         """Run the command; with ``--debug`` the traceback of whatever it raises is printed."""
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:  # click would exit with 1, but the reader has what it wanted
+            _forget_output()
+            return 0
         except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
             raise
         except BaseException as error:
