@@ -148,9 +148,8 @@ class LedgerContract:
         assert storage.task.get(rows[0].id).sent_at == MOMENT
         node = storage.node.get_by_name("web")
         assert (node.state, node.attributes["port"]) == ("starting", 80)
-        [attempt] = storage.attempt.list()
-        assert (attempt.task_id, attempt.number, attempt.outcome, attempt.location) == (
-            rows[2].id, 1, "lost", "here:1")
+        attempts = [(each.task_id, each.number, each.outcome, each.location) for each in storage.attempt]
+        assert attempts == [(rows[2].id, 1, "lost", "here:1")]
         assert storage.execution.get(claim.execution).error == "none yet"
 
     def test_a_batch_ends_an_execution(self, storage: ModelStorage) -> None:
