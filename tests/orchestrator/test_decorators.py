@@ -271,7 +271,6 @@ def use(ctx: WorkflowContext) -> None:
 
 
 def test_decorated_functions_keep_their_types(tmp_path):
-    pytest.importorskip("mypy")
     module = tmp_path / "typed.py"
     module.write_text(TYPED)
     ran = subprocess.run([sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(module)],
