@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.storage.folders import files_of, write_file
@@ -88,6 +88,13 @@ class ResourceStorage(ABC):
     @abstractmethod
     def spec(self) -> tuple[str, Mapping[str, Any]]:
         """How a worker rebuilds it: ``module:Class`` and JSON keywords."""
+
+    def __enter__(self) -> Self:
+        self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def kind(self, name: str) -> ResourceKind:
         """The resources of one kind, e.g. ``service_template``."""
