@@ -26,6 +26,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test fails; see NOT_APPLICABLE")
 
 
+def pytest_configure() -> None:
+    os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this run, not for those that tests start
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
