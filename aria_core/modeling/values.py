@@ -46,7 +46,7 @@ def _string(value: Any) -> str:
 
 
 def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else list(_from_text(value, list))
+    return list(value) if isinstance(value, (list, tuple)) else list(_from_text(value, list))
 
 
 def _map(value: Any) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class Draft:
     sends: list[tuple[TaskProgress, str | None]] = field(default_factory=list)
     """Tasks to send, each with what `nodes` said of its node before."""
     events: list[Event] = field(default_factory=list)
+    may_wait_until: float | None = None
+    """Set while nothing but starts are noted: they need not be stored if the calls end right away."""
 
     @property
     def writes_something(self) -> bool:

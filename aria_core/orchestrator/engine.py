@@ -21,10 +21,13 @@ from aria_core.orchestrator.draft import Draft, record
 from aria_core.orchestrator.events import TaskEvent, TaskEventKind, WorkflowEvent, WorkflowEventKind
 from aria_core.orchestrator.inbox import CancelSeen, Message, OwnershipLost, StopAsked
 from aria_core.orchestrator.progress import Progress, TaskProgress, failure_text, is_done
+from aria_core.orchestrator.ready import ReadyQueue
 from aria_core.orchestrator.surroundings import Surroundings
 from aria_core.storage.model import AttemptRow, Claim, ClaimChangedError
 from aria_core.worker.calls import CallRef, Edit, Failed, Lost, Report, Started, Succeeded
 
+START_LINGERS = 0.02
+"""Seconds that a start may wait to be stored: a call that ends meanwhile costs one commit, not two."""
 SLOTS_PAUSE = 1.0
 """Seconds until an executor without a free slot is asked again when nothing else would wake us."""
 
@@ -45,9 +48,7 @@ class Engine:
         self._progress = progress
         self._mode: Mode = "running"
         self._draft = Draft()
-        self._ready: deque[TaskProgress] = deque()
-        self._parked: dict[int, deque[TaskProgress]] = {}
-        self._busy_nodes: set[int] = set()
+        self._ready = ReadyQueue()
         self._in_flight: dict[CallRef, TaskProgress] = {}
         self._retries: list[tuple[float, int, TaskProgress]] = []
         self._deadlines: list[tuple[float, CallRef]] = []
@@ -111,12 +112,15 @@ class Engine:
         else:
             self._edit(report.edits if isinstance(report, Failed) else ())
             self._fail(task, report)
-        self._free_node(task)
+        self._ready.release(task)
 
     def _note_start(self, task: TaskProgress, report: Started) -> None:
         task.state, task.where = TaskState.STARTED, report.where
         task.started_at, task.began = self._around.clock.now(), self._around.clock.monotonic()
+        waits = self._draft.may_wait_until
+        is_first = not self._draft.writes_something
         self._touch(task)
+        self._draft.may_wait_until = task.began + START_LINGERS if is_first else waits
         self._tell(task, "started")
         if task.row.timeout is not None:
             heapq.heappush(self._deadlines, (task.began + task.row.timeout, report.ref))
@@ -196,7 +200,7 @@ class Engine:
             due = self._around.clock.monotonic() + min(max(left, 0.0), task.row.retry_interval)
             heapq.heappush(self._retries, (due, task.row.position, task))
         else:
-            self._ready.append(task)
+            self._ready.put(task)
 
     def _dispatch(self) -> None:
         if self._mode != "running":
@@ -204,10 +208,7 @@ class Engine:
         now = self._around.clock.now()
         slots = self._around.executor.slots
         room = None if slots is None else slots + self._backlog.size(slots) - len(self._in_flight)
-        while self._ready and (room is None or room > 0):
-            task = self._ready.popleft()
-            if not self._take_node(task):
-                continue
+        while (room is None or room > 0) and (task := self._ready.take()) is not None:
             task.begin_attempt(now)
             self._in_flight[task.ref] = task
             self._draft.sends.append((task, self._draft.nodes.get(task.row.node_id)))
@@ -215,24 +216,6 @@ class Engine:
             self._set_node(task, task.node_state_during)
             self._tell(task, "sent")
             room = None if room is None else room - 1
-
-    def _take_node(self, task: TaskProgress) -> bool:
-        node = task.lifecycle_node
-        if node is None:
-            return True
-        if node in self._busy_nodes:
-            self._parked.setdefault(node, deque()).append(task)
-            return False
-        self._busy_nodes.add(node)
-        return True
-
-    def _free_node(self, task: TaskProgress) -> None:
-        node = task.lifecycle_node
-        if node is None:
-            return
-        self._busy_nodes.discard(node)
-        if parked := self._parked.pop(node, None):
-            self._ready.extendleft(reversed(parked))
 
     # --- ends
 
@@ -264,7 +247,7 @@ class Engine:
             task = self._in_flight.pop(ref)
             task.interrupt("withdrawn before it began", begun=False)
             self._touch(task)
-            self._free_node(task)
+            self._ready.release(task)
 
     def _end_retries(self) -> None:
         for _, _, task in self._retries:
@@ -312,6 +295,8 @@ class Engine:
             moments.append(self._retries[0][0])
         if self._deadlines:
             moments.append(self._deadlines[0][0])
+        if self._draft.may_wait_until is not None:
+            moments.append(self._draft.may_wait_until)
         if self._ready and not self._in_flight:
             moments.append(now + SLOTS_PAUSE)
         return max(0.0, min(moments) - now) if moments else None
@@ -319,7 +304,7 @@ class Engine:
     def _fire_timers(self) -> None:
         now = self._around.clock.monotonic()
         while self._retries and self._retries[0][0] <= now:
-            self._ready.append(heapq.heappop(self._retries)[2])
+            self._ready.put(heapq.heappop(self._retries)[2])
         while self._deadlines and self._deadlines[0][0] <= now:
             self._time_out(heapq.heappop(self._deadlines)[1])
         if self._stop_at is not None and self._stop_at <= now:
@@ -338,6 +323,8 @@ class Engine:
         """Write the draft, then act on it; False if the plan changed and must be made anew."""
         if not self._draft.writes_something:
             self._after_commit()
+            return True
+        if not self.ended and self._around.clock.monotonic() < (self._draft.may_wait_until or 0.0):
             return True
         try:
             self.claim = record(self._around.ledger, self._around.clock, self.claim, self._draft.batch())
@@ -358,7 +345,7 @@ class Engine:
         for task in self._draft.take_back_sends():
             self._in_flight.pop(task.ref, None)
             task.undo_attempt()
-            self._free_node(task)
+            self._ready.release(task)
         self._begin_cancel()
 
     def _after_commit(self) -> None:
@@ -379,6 +366,7 @@ class Engine:
 
     def _touch(self, task: TaskProgress) -> None:
         self._draft.touched[task.row.id] = task
+        self._draft.may_wait_until = None
 
     def _edit(self, edits: Iterable[Edit]) -> None:
         if self._around.executor.runs_operations:

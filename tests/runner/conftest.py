@@ -86,6 +86,13 @@ class Lab:
     def wait_for_effect(self, line: str) -> None:
         wait_until(lambda: line in self.effects, f"{line!r} among the effects")
 
+    def wait_for_state(self, runner: WorkflowRunner, label: str, state: str) -> None:
+        """Until the operation with that label is stored in that state."""
+        def reached() -> bool:
+            task = self.tasks(runner.execution_id).get(label)
+            return task is not None and task.state == state
+        wait_until(reached, f"{label!r} to be {state}")
+
     def node(self, name: str = "one") -> Node:
         return self.model.node.list(filters={"name": name, "service_id": self.service.id}).items[0]
 

@@ -64,8 +64,7 @@ def test_an_operation_between_two_tries_keeps_the_tries_it_has_left(lab: Any) ->
                                 "retry_interval": 600}])
     wait = lab.in_thread(runner)
     lab.wait_for_effect("a")
-    while lab.tasks(runner.execution)["a"].state != "retrying":
-        threading.Event().wait(0.01)
+    lab.wait_for_state(runner, "a", "retrying")
     runner.cancel()
     assert wait() == "cancelled"
     assert lab.tasks(runner.execution)["a"].state == "pending"
