@@ -14,32 +14,22 @@ from .functions import Context, Functions, called
 from .members import Parameter, properties_of
 from .problems import Place, Problems, TemplateError, hint
 from .schemas import ANY, Schema
-from .values import (
-    MAX_DEPTH,
-    MAX_VALUES,
-    Mapping,
-    Scalar,
-    Sequence,
-    Value,
-    boolean,
-    described,
-    place_of,
-    plain,
-)
+from .values import MAX_DEPTH, Mapping, Scalar, Sequence, Value, boolean, described, place_of, plain
 
 _UNBOUNDED = "UNBOUNDED"
 _REPEATED_GROUP = re.compile(r"\)[+*{]")
 _REPEAT = re.compile(r"[+*]|\{\d*,\d*\}")
 MAX_REPEATED_TEXT = 20
 MAX_STEPS = 10_000_000
+MAX_CONVERTED = 1_000_000
 
 _TAKES = MappingProxyType({
     "string": "text", "integer": "a whole number", "float": "a number", "boolean": "true or false",
     "timestamp": "a moment such as 2020-01-31T12:00:00Z", "null": "null",
     "version": "a version such as 1.0.0",
     "range": "a list of a lower and an upper bound", "list": "a list", "map": "a map",
-    "scalar-unit.size": "a number and a unit such as 4 GB", "scalar-unit.time": "a number and a unit such "
-    "as 10 s",
+    "scalar-unit.size": "a number and a unit such as 4 GB",
+    "scalar-unit.time": "a number and a unit such as 10 s",
     "scalar-unit.frequency": "a number and a unit such as 2 GHz",
     "scalar-unit.bitrate": "a number and a unit such as 10 Mbps",
 })
@@ -77,9 +67,9 @@ class Converter:
 
     def _spend(self, value: Value) -> None:
         self._count += 1
-        if self._count > MAX_VALUES:
+        if self._count > MAX_CONVERTED:
             raise TemplateError(place_of(value), "with its defaults the template has more than "
-                                f"{MAX_VALUES:,} values")
+                                f"{MAX_CONVERTED:,} values")
         if self._depth > MAX_DEPTH:
             raise TemplateError(place_of(value), f"this default is nested deeper than {MAX_DEPTH} levels; "
                                 "does its "
