@@ -129,6 +129,12 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 30.0
         time.sleep(0.005)
 
 
+@pytest.fixture(scope="session")
+def lab_class() -> type[Lab]:
+    """For tests that make a lab of their own."""
+    return Lab
+
+
 @pytest.fixture(params=["thread", "process"])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     """An executor of each kind that runs operations on this host."""

@@ -1,0 +1,133 @@
+"""Who owns an execution, when an owner counts as gone, and how a lease notices what happens to it."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from aria_core.clock import SystemClock
+from aria_core.exceptions import FencedError, StorageUnavailableError
+from aria_core.modeling.models import Service
+from aria_core.orchestrator import ownership
+from aria_core.orchestrator.ownership import Lease, is_gone, started_at, this_process, wait_until_gone
+from aria_core.storage.model import Claim, ModelStorage, NewExecution
+
+
+class FakeClock:
+    """A clock that only moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.reading = 1000.0
+
+    def monotonic(self) -> float:
+        return self.reading
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 23, tzinfo=UTC)
+
+    def sleep(self, seconds: float) -> None:
+        self.reading += seconds
+
+
+def test_this_process_is_not_gone() -> None:
+    assert is_gone(this_process()) is False
+
+
+def test_nobody_is_gone() -> None:
+    assert is_gone(None) is True
+
+
+def test_a_process_that_ended_is_gone() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = {**this_process(), "pid": child.pid, "started": started_at(child.pid)}
+    assert is_gone(owner) is False
+    child.communicate()
+    assert is_gone(owner) is True
+
+
+def test_another_process_under_the_same_number_is_not_the_owner() -> None:
+    assert is_gone({**this_process(), "started": "1"}) is True
+
+
+@pytest.mark.parametrize("other", [{"boot": "another"}, {"namespace": "pid:[1]"}])
+def test_of_another_machine_nothing_can_be_told(other: dict[str, str]) -> None:
+    assert is_gone({**this_process(), **other, "pid": 1}) is None
+
+
+@pytest.fixture
+def claim(model_storage: ModelStorage) -> Claim:
+    service = model_storage.service.put(Service(name="s"))
+    return model_storage.ledger.claim_new(NewExecution(service.id, "install", {}, this_process()))
+
+
+def test_an_owner_whose_beat_stands_still_is_gone_after_fifteen_seconds(model_storage: ModelStorage,
+                                                                       claim: Claim) -> None:
+    clock, ledger = FakeClock(), model_storage.ledger
+    seen = ledger.pulse(claim.execution)
+    assert wait_until_gone(ledger, seen, clock) == seen
+    assert 15 <= clock.reading - 1000 < 16
+
+
+def test_an_owner_that_beats_meanwhile_lives(model_storage: ModelStorage, claim: Claim) -> None:
+    ledger = model_storage.ledger
+    seen = ledger.pulse(claim.execution)
+
+    class Beating(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            ledger.beat(claim)
+
+    assert wait_until_gone(ledger, seen, Beating()) is None
+
+
+@pytest.fixture
+def lease(model_storage: ModelStorage, claim: Claim) -> Any:
+    changes: queue.Queue[Any] = queue.Queue()
+    lease = Lease(model_storage.ledger, claim, SystemClock(), changes.put)
+    yield lease, changes
+    lease.stop()
+
+
+def test_a_lease_notices_a_cancel_within_a_second_and_tells_it_once(model_storage: ModelStorage, claim: Claim,
+                                                                   lease: Any) -> None:
+    started = model_storage.ledger.create_graph(claim, [], [], datetime.now(UTC))
+    lease[0].start()
+    model_storage.ledger.request_cancel(started.execution)
+    assert lease[1].get(timeout=1) == "cancelling"
+    with pytest.raises(queue.Empty):
+        lease[1].get(timeout=3 * ownership.LOOKS_EVERY)
+
+
+def test_a_lease_notices_that_another_runner_took_over(model_storage: ModelStorage, claim: Claim,
+                                                       lease: Any) -> None:
+    lease[0].start()
+    ledger = model_storage.ledger
+    ledger.claim_existing(ledger.pulse(claim.execution), this_process(), retry_failed=False)
+    error = lease[1].get(timeout=5)
+    assert isinstance(error, FencedError)
+    assert str(os.getpid()) in str(error)
+
+
+def test_a_lease_beats(model_storage: ModelStorage, claim: Claim, lease: Any,
+                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "BEAT_EVERY", 0.01)
+    lease[0].start()
+    lease[1].queue.clear()
+    before = model_storage.ledger.pulse(claim.execution).beat
+    deadline = SystemClock().monotonic() + 10
+    while model_storage.ledger.pulse(claim.execution).beat < before + 2:
+        assert SystemClock().monotonic() < deadline
+
+
+def test_an_owner_gives_up_when_it_cannot_beat_for_long(model_storage: ModelStorage, claim: Claim, lease: Any,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "GIVES_UP_AFTER", 0.1)
+    lease[0].start()
+    model_storage.close()
+    assert isinstance(lease[1].get(timeout=10), StorageUnavailableError)
