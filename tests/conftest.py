@@ -72,7 +72,8 @@ def _make_reachable(copy: Path) -> None:
     if os.geteuid() != 0 or all(each.stat().st_mode & 0o5 == 0o5 for each in (package, *package.parents)):
         return
     made = Path(tempfile.mkdtemp(dir=copy.parent))
-    shutil.copytree(package, made / package.name)
+    for each in (package, package.with_suffix(".libs")):  # programs find their libraries beside the package
+        shutil.copytree(each, made / each.name)
     for each in (made, *made.rglob("*")):
         mode = each.stat().st_mode
         each.chmod(mode | (0o055 if mode & 0o100 else 0o044))
