@@ -87,8 +87,9 @@ class PluginManager:
     def _refuse_installed(self, plugin: Plugin) -> None:
         for other in self._model.plugin.iter():
             if self.get_plugin_dir(other) == self.get_plugin_dir(plugin):
-                raise PluginAlreadyExistsError(f"plugin {other.package_name}, version {other.package_version}, "
-                                               f"is installed already in {self.get_plugin_dir(other)}")
+                raise PluginAlreadyExistsError(
+                    f"plugin {other.package_name}, version {other.package_version}, is installed already in "
+                    f"{self.get_plugin_dir(other)}")
 
     def load_plugin(self, plugin: Plugin, env: MutableMapping[str, str] | None = None) -> None:
         """Load the plugin into an environment.
@@ -152,9 +153,10 @@ def _recogniser(path: Path, installers: Iterable[Installer]) -> Installer | None
     if not isinstance(installers, Recognisers):
         return next((each for each in installers if each.recognises(path)), None)
     try:
-        return installers.recognise(path)
+        found: Installer = installers.recognise(path)
     except InvalidInputError:
         return None  # what is wrong with an installer that cannot be used has been logged
+    return found
 
 
 def _row(info: PluginInfo, installer: Installer, path: Path) -> Plugin:
@@ -162,8 +164,8 @@ def _row(info: PluginInfo, installer: Installer, path: Path) -> Plugin:
         value = getattr(info, name)
         if not _SAFE.fullmatch(value) or len(value) > limit:
             raise InvalidPluginError(
-                f"{path} has the {name} {value!r}, of which no directory can be made; it takes at most {limit} "
-                "of the characters A-Z a-z 0-9 . _ ! + - and begins with a letter or digit")
+                f"{path} has the {name} {value!r}, of which no directory can be made; it takes at most "
+                f"{limit} of the characters A-Z a-z 0-9 . _ ! + - and begins with a letter or digit")
     values = {**asdict(info), "supported_py_versions": list(info.supported_py_versions),
               "wheels": list(info.wheels)}
     with path.open("rb") as archive:

@@ -169,6 +169,9 @@ def _explained(path: Path) -> Iterator[None]:
         raise InvalidPluginError(f"the plugin archive {path} {error}") from error
     except PlacingError as error:
         raise InvalidPluginError(f"the plugin archive {path} could not be installed: {error}") from error
+    except OSError as error:
+        raise InvalidPluginError(
+            f"the plugin archive {path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # the readers raise a dozen things for damaged bytes
         raise InvalidPluginError(
             f"the plugin archive {path} cannot be read whole: {type(error).__name__}: {error}") from error

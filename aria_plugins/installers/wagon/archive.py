@@ -92,6 +92,7 @@ def zip_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
     """The files of a zip."""
     names = _Names()
     with ZipFile(file) as archive:
+        _check_beginning(archive)
         for info in archive.infolist():
             budget.count_entry()
             if stat.S_IFMT(info.external_attr >> 16) not in _REGULAR:
@@ -99,6 +100,12 @@ def zip_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
             if names.take(info.orig_filename, info.is_dir()):
                 with archive.open(info) as stream:
                     yield from _whole(Member(info.filename, _metered(stream, budget)))
+
+
+def _check_beginning(archive: ZipFile) -> None:
+    """In a zip that was cut off, zipfile takes the directory of a wheel inside it for the archive's."""
+    if min((info.header_offset for info in archive.infolist()), default=0) > 0:
+        raise ArchiveError("is cut off, or something else stands before its first entry")
 
 
 def _tar_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:

@@ -40,12 +40,17 @@ def _program() -> list[str]:
     if find_spec("pip") is not None:
         return [sys.executable, "-I", "-m", "pip", "--isolated", "--disable-pip-version-check", "--no-input",
                 "install", "--no-cache-dir"]
-    uv = shutil.which("uv") or shutil.which("uv", path=str(Path(sys.executable).parent))
+    uv = find_uv()
     if uv is None:
         raise ExtensionBrokenError("installing a wagon needs pip or uv, and neither is here; "
                                    "'python -m ensurepip' brings pip")
     return [uv, "pip", "install", "--no-config", "--offline", "--no-cache", "--quiet",
             "--python", sys.executable]
+
+
+def find_uv() -> str | None:
+    """The path of uv: beside this interpreter, or on the search path."""
+    return shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
 
 
 def _environment() -> dict[str, str]:

@@ -48,7 +48,8 @@ def read_wheel(file_name: str, file: IO[bytes], budget: Budget) -> Wheel:
         python = SpecifierSet(_field(metadata, "requires_python"))
         requires = tuple(map(Requirement, _list(metadata, "requires_dist")))
     except (InvalidSpecifier, InvalidRequirement) as error:
-        raise ArchiveError(f"holds the wheel {file_name}, whose METADATA has a mistake: {error}") from error
+        mistake = str(error).splitlines()[0]  # the rest points at it, in lines of their own
+        raise ArchiveError(f"holds the wheel {file_name}, whose METADATA has a mistake: {mistake}") from error
     return Wheel(file_name, name, version, build, tags, python, requires)
 
 
