@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.exceptions import ActiveExecutionsError as ActiveExecutionsError
     from aria_core.orchestrator.exceptions import InvalidPluginError as InvalidPluginError
     from aria_core.orchestrator.exceptions import PluginAlreadyExistsError as PluginAlreadyExistsError
+    from aria_core.orchestrator.exceptions import UndeclaredWorkflowError as UndeclaredWorkflowError
     from aria_core.orchestrator.executor import Executor as Executor
     from aria_core.orchestrator.executor import Inbox as Inbox
     from aria_core.orchestrator.future_executor import FutureExecutor as FutureExecutor
@@ -234,6 +235,7 @@ _HOMES = {
     "TemplateBuilder": "aria_core.modeling.builder",
     "TemplateSpec": "aria_core.modeling.specification",
     "UndeclaredInputsError": "aria_core.exceptions",
+    "UndeclaredWorkflowError": "aria_core.orchestrator.exceptions",
     "WorkerPool": "aria_core.orchestrator.worker_pool",
     "WorkflowContext": "aria_core.orchestrator.context.workflow",
     "WorkflowEvent": "aria_core.orchestrator.events",
