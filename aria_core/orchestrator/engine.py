@@ -250,9 +250,12 @@ class Engine:
             self._ready.release(task)
 
     def _end_retries(self) -> None:
-        for _, _, task in self._retries:
-            task.interrupt(task.reason or "", begun=False)
-            self._touch(task)
+        """Nothing will be sent any more: who waits for another try is pending, as before the first."""
+        waiting = [task for _, _, task in self._retries]
+        for task in waiting + self._ready.drain():
+            if task.state == TaskState.RETRYING:
+                task.interrupt(task.reason or "", begun=False)
+                self._touch(task)
         self._retries.clear()
 
     def _terminate_all(self, why: str, grace: float) -> None:

@@ -35,6 +35,13 @@ class ReadyQueue:
             self._aside.setdefault(node, deque()).append(task)
         return None
 
+    def drain(self) -> list[TaskProgress]:
+        """Take out all, also what stands aside."""
+        taken = [*self._tasks, *(task for aside in self._aside.values() for task in aside)]
+        self._tasks.clear()
+        self._aside.clear()
+        return taken
+
     def release(self, task: TaskProgress) -> None:
         """The task does not run any more: its node is free, and what stood aside comes first."""
         node = task.lifecycle_node
