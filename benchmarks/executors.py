@@ -82,7 +82,8 @@ def main() -> None:
         rates = ", ".join(f"{rate(make, calls, ahead):,.0f}/s with {ahead} ahead" for ahead in AHEAD)
         print(f"{name}: {rates}")
     starts = [first_result() for _ in range(10)]
-    print(f"first result of a new worker: {statistics.median(starts) * 1000:.0f} ms (best {min(starts) * 1000:.0f})")
+    middle, best = statistics.median(starts) * 1000, min(starts) * 1000
+    print(f"first result of a new worker: {middle:.0f} ms (best {best:.0f} ms)")
 
 
 if __name__ == "__main__":
