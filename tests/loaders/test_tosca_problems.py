@@ -71,6 +71,8 @@ NODE = "topology_template: {node_templates: {n: {type: tosca.nodes.Root, %s}}}"
     ("topology_template: {node_templates: {n: {type: Compue}}}", "2:48", "did you mean `Compute`?"),
     ("topology_template: {node_templates: {SELF: {type: Root}}}", "2:38", "no node template may be called "
      "SELF"),
+    ('topology_template: {node_templates: {"a\\tb": {type: Root}}}', "2:38", "is no name"),
+    ("metadata: {template_name: ' x'}", "2:27", "is no name"),
     (NODE % "attributes: {x: 1}", "2:79", "has no attribute `x`"),
     (NODE % "capabilities: {x: {}}", "2:81", "has no capability `x`"),
     (NODE % "interfaces: {Standrad: {}}", "2:79", "has no interface `Standrad`; did you mean `Standard`?"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import msgspec
 import pytest
 
@@ -379,3 +382,14 @@ def test_every_normative_type_can_be_instantiated_as_far_as_it_needs_nothing(loa
 def test_the_profiles_that_ship_pass_every_check_of_an_authors_types(load, profile):
     version, _, types = read_profile(profile).decode().partition("\n")
     assert load(types, version.rpartition("yaml_")[2]).template.nodes == {}
+
+
+def test_python_without_libyaml_reads_the_same(web, tmp_path):
+    program = ("import sys; sys.modules['yaml.cyaml'] = None\n"
+               "from pathlib import Path; import msgspec\n"
+               "from aria_plugins.loaders.tosca import ToscaLoader\n"
+               "loaded = ToscaLoader().load(Path(sys.argv[1]), Path.read_bytes)\n"
+               "sys.stdout.buffer.write(msgspec.json.encode(loaded))")
+    ran = subprocess.run([sys.executable, "-c", program, tmp_path / "service.yaml"], capture_output=True,
+                         check=True)
+    assert msgspec.json.decode(ran.stdout, type=LoadedTemplate) == web

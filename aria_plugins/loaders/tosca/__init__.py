@@ -81,7 +81,7 @@ def _build(source: Path, read: Read, library: Library, document: Document,
     types = Types(library, document, problems)
     implementations = Implementations(Files(source.parent, read), problems)
     name = text(field(field(document.root, "metadata"), "template_name")) or source.stem
-    return Topology(types, implementations, problems).build(document.root, name.strip()[:255] or source.stem)
+    return Topology(types, implementations, problems).build(document.root, name)
 
 
 @hookimpl

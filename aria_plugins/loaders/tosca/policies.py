@@ -102,13 +102,14 @@ class Policies:
                                f"{', '.join(each.name for each in fitting)}")
 
     def _plugin(self, key: Scalar, properties: dict[str, ParameterSpec]) -> PluginSpec:
-        version = properties["version"].value
+        version = _value(properties, "version")
         return PluginSpec(name=key.text, version=version if isinstance(version, str) else None,
-                          enabled=properties["enabled"].value is not False, location=str(place_of(key)))
+                          enabled=_value(properties, "enabled") is not False, location=str(place_of(key)))
 
     def _workflow(self, key: Scalar, body: Mapping, properties: dict[str, ParameterSpec],
                   template: TemplateSpec) -> None:
-        implementation = properties.pop("implementation").value
+        implementation = _value(properties, "implementation")
+        inputs = {name: each for name, each in properties.items() if name != "implementation"}
         written = implementation if isinstance(implementation, str) else ""
         plugin, _, function = written.rpartition(">")
         found = function_name(function.strip())
@@ -119,4 +120,9 @@ class Policies:
                                    f"`{written}`, which is no function; it takes module:function")
             return
         template.workflows[key.text] = WorkflowSpec(
-            function=found, plugin=plugin.strip() or None, inputs=properties, location=str(place_of(key)))
+            function=found, plugin=plugin.strip() or None, inputs=inputs, location=str(place_of(key)))
+
+
+def _value(properties: dict[str, ParameterSpec], name: str) -> object:
+    """The value of a property that an author's own type of this name may lack."""
+    return properties[name].value if name in properties else None

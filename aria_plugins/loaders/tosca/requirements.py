@@ -234,11 +234,11 @@ class Requirements:
         body = long_form(value, "type")
         inner = field(body, "type")
         named_template = self._relationship_templates.get(text(inner) or "")
-        if inner is None or named_template is None or self._types.find("relationship", inner) is not None:
+        type_value = field(named_template, "type")
+        if inner is None or type_value is None or self._types.find("relationship", inner) is not None:
             return body
-        return overlay(named_template,
-                       Mapping(body.mark, {**body.entries, "type": named_template.entries["type"]},
-                                               body.keys))
+        own = Mapping(body.mark, {**body.entries, "type": type_value}, body.keys)
+        return own if named_template is None else overlay(named_template, own)
 
     def _relationship_type(self, wish: Wish, body: Mapping) -> Type | None:
         value = field(body, "type")

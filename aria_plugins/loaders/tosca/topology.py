@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from aria_core import NodeSpec, ParameterSpec, TemplateSpec
 
 from .assignments import Assignments
@@ -19,6 +21,7 @@ from .substitution import Substitution
 from .types import Types
 from .values import Mapping, Scalar, Value, field, fields, items, named, place_of, plain, text
 
+_NAME = re.compile(r"(?!\s)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,255}(?<!\s)")
 _DIRECTIVES = frozenset({"substitute", "substitutable", "select", "selectable"})
 
 
@@ -41,6 +44,7 @@ class Topology:
         self._declarations.check()
         self._check_repositories(root)
         topology = field(root, "topology_template")
+        self._check_names(root, topology)
         template = TemplateSpec(name=name, description=_description(root, topology),
                                 metadata=plain(metadata) if (metadata := field(root, "metadata")) else {})
         templates = with_copies("node", field(topology, "node_templates"), self._problems)
@@ -76,6 +80,18 @@ class Topology:
                 else:
                     self._converter.convert(each, definition.schema, what,
                                             Context(self._names, knows_self=False))
+
+    def _check_names(self, root: Value | None, topology: Value | None) -> None:
+        """Names that no storage and no terminal likes are refused where they stand."""
+        keys = [key for section in ("inputs", "outputs", "node_templates", "policies")
+                for key, _ in named(field(topology, section))]
+        template_name = field(field(root, "metadata"), "template_name")
+        for each in [*keys, template_name]:
+            name = text(each)
+            if name is not None and each is not None and not _NAME.fullmatch(name):
+                self._problems.add(place_of(each), f"{name[:60]!r} is no name: a name has 1 to 255 "
+                                   "characters, "
+                                   "no control characters and no blanks at its ends")
 
     def _collect_names(self, topology: Value | None, templates: dict[str, Mapping],
                        relationships: dict[str, Mapping]) -> None:
