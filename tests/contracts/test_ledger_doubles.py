@@ -20,7 +20,8 @@ DOUBLES = Doubles(LedgerContract)
 DOUBLES.breaks("test_a_missing_service_cannot_be_claimed")(
     swallowing(SqlLedger, NotFoundError, None, "claim_new"))
 for _method in ("pulse", "request_cancel"):
-    DOUBLES.breaks("test_a_missing_execution_is_not_found")(swallowing(SqlLedger, NotFoundError, None, _method))
+    DOUBLES.breaks("test_a_missing_execution_is_not_found")(
+        swallowing(SqlLedger, NotFoundError, None, _method))
 DOUBLES.breaks("test_a_batch_about_what_does_not_exist_changes_nothing")(
     swallowing(SqlLedger, StorageError, None, "record_batch"))
 

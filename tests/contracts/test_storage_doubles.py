@@ -43,7 +43,8 @@ DOUBLES.breaks("test_a_wrong_type_is_refused_naming_model_column_and_type")(
 DOUBLES.breaks("test_what_cannot_be_asked_is_named")(
     swallowing(SqlModelTable, StorageError, ListResult([], {}), "list"))
 for _method in ("update", "delete", "refresh"):
-    DOUBLES.breaks("test_a_row_that_is_gone_is_not_found")(swallowing(SqlModelTable, NotFoundError, None, _method))
+    DOUBLES.breaks("test_a_row_that_is_gone_is_not_found")(
+        swallowing(SqlModelTable, NotFoundError, None, _method))
 
 
 @DOUBLES.breaks("test_a_row_is_found_by_its_id_and_by_its_name")

@@ -139,7 +139,7 @@ def _parsed(url: str) -> URL:
 
 def _absolute(url: URL) -> URL:
     if url.database in (None, "", ":memory:"):
-        return url.set(database=None)
+        return URL.create(url.drivername)
     if "uri" in url.query or str(url.database).startswith("file:"):
         raise ConfigurationError(f"the url {url} names its file by a URI; give a path: sqlite:///aria.db")
     return url.set(database=str(Path(str(url.database)).absolute()))

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, event, inspect
-from sqlalchemy.exc import DataError, SQLAlchemyError
+from sqlalchemy.exc import DataError, InvalidRequestError, SQLAlchemyError
 from sqlalchemy.orm import ORMExecuteState, Session, object_session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -119,6 +119,20 @@ class TableSession(ReadSession):
         statement = delete(model).where(model.id == key)
         with self._database.write() as connection:
             return connection.execute(statement).rowcount == 1
+
+    def read_again(self, entry: Model) -> None:
+        """Read a row of this session, dropping its changes; ``NotFoundError`` if it is gone."""
+        try:
+            self.expire(entry)
+            self.refresh(entry)
+        except InvalidRequestError as error:
+            raise NotFoundError(f"{entry!r} is not stored, or was removed") from error
+
+    def load_whole(self, entry: Model) -> None:
+        """Have every column of a row of this session; ``NotFoundError`` if it is gone."""
+        columns = {each.key for each in inspect(entry).mapper.column_attrs}
+        if not columns <= inspect(entry).dict.keys():
+            self.read_again(entry)
 
     def forget_unchanged(self) -> None:
         """Expire what was read and not changed since: its next use reads it again."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import func, inspect, select
-from sqlalchemy.exc import IntegrityError, InvalidRequestError
+from sqlalchemy.exc import IntegrityError
 
 from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.modeling.models import Model
@@ -99,8 +99,10 @@ class SqlModelTable(ModelTable[M]):
     def delete(self, entry: M) -> None:
         """Remove a row and what it owns; refused while others need it."""
         self._check_kind(entry)
-        key, session = inspect(entry).identity, self._sessions.reading()
+        key, session = inspect(entry).identity, self._sessions.current()
         try:
+            if key is not None and entry in session:
+                session.load_whole(entry)  # afterwards it can be looked at, but not read
             if key is None or not session.remove(self._model, key[0]):
                 raise NotFoundError(f"the {self._title} {entry!r} is not stored")
         except IntegrityError as error:
@@ -114,11 +116,7 @@ class SqlModelTable(ModelTable[M]):
         self._check_kind(entry)
         session = self._sessions.reading()
         session.adopt(entry)
-        try:
-            session.expire(entry)
-            session.refresh(entry)
-        except InvalidRequestError as error:
-            raise NotFoundError(f"the {self._title} is not stored, or was removed") from error
+        session.read_again(entry)
         return entry
 
     @property
