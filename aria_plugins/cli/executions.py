@@ -13,14 +13,13 @@ from .inputs import read_inputs
 from .printing import show_fields, show_table, tell
 from .program import Program, pass_program
 from .running import chosen_executor, new_run
+from .shown import ACTIVE, shown_state
 
 if TYPE_CHECKING:
     from aria_core import Execution, Service, Task, WorkflowRunner
 
 LOOKS_EVERY = 0.2
 """Seconds between two looks at an execution that somebody else runs."""
-
-_ACTIVE = ("pending", "started", "cancelling")
 
 
 @click.group()
@@ -98,7 +97,7 @@ def _wait_until_over(program: Program, runner: WorkflowRunner) -> str:
     """The state in which it ended; should its runner die meanwhile, it is cancelled from here."""
     from aria_core import is_gone
 
-    while (seen := program.model.ledger.pulse(runner.execution_id)).state in _ACTIVE:
+    while (seen := program.model.ledger.pulse(runner.execution_id)).state in ACTIVE:
         if is_gone(seen.owner):
             runner.cancel()
         time.sleep(LOOKS_EVERY)
@@ -125,15 +124,6 @@ def _row(execution: Execution) -> dict[str, Any]:
             "started_at": execution.started_at, "ended_at": execution.ended_at, "error": execution.error}
 
 
-def shown_state(execution: Execution) -> str:
-    """The state for people: an execution that nobody runs any more says so."""
-    from aria_core import is_gone
-
-    if execution.state in _ACTIVE and is_gone(execution.owner):
-        return f"{execution.state} (no runner)"
-    return execution.state
-
-
 @executions.command("show")
 @click.argument("execution", type=int)
 @options.as_json
@@ -143,7 +133,7 @@ def show(program: Program, execution: int, as_json: bool) -> None:
     from aria_core import describe_owner
 
     row = program.model.execution.get(execution)
-    runner = describe_owner(row.owner) if row.state in _ACTIVE else None
+    runner = describe_owner(row.owner) if row.state in ACTIVE else None
     show_fields({**_row(row), "runner": runner, "inputs": _inputs(row), "tasks": _task_states(program, row),
                  "task_max_attempts": row.task_max_attempts, "task_retry_interval": row.task_retry_interval},
                 as_json)

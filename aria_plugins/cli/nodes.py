@@ -9,7 +9,7 @@ import click
 from . import options
 from .printing import show_fields, show_table
 from .program import Program, pass_program
-from .services import shown_parameters
+from .shown import shown_parameters
 
 if TYPE_CHECKING:
     from aria_core import Node

@@ -92,7 +92,7 @@ def _end(run: Run, state: str) -> int:
 
 
 def _show_outputs(run: Run) -> None:
-    from .services import shown_outputs
+    from .shown import shown_outputs
 
     service = run.runner.service
     values = shown_outputs(run.program, service)

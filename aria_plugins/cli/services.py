@@ -12,10 +12,11 @@ from . import options
 from .inputs import read_inputs
 from .printing import say, show_fields, show_table, tell
 from .program import Program, pass_program
+from .shown import parameter_row, shown_outputs, shown_parameters, shown_state
 from .templates import input_types
 
 if TYPE_CHECKING:
-    from aria_core import Parameter, Service
+    from aria_core import Service
 
 
 @click.group()
@@ -71,8 +72,6 @@ def _node_states(service: Service) -> str:
 @pass_program
 def show(program: Program, name: str, as_json: bool) -> None:
     """Show a service: its inputs, nodes and executions."""
-    from .executions import shown_state
-
     service = program.model.service.get_by_name(name)
     nodes = sorted(service.nodes.values(), key=lambda each: each.name)
     show_fields({**_row(service), "description": service.description,
@@ -80,18 +79,6 @@ def show(program: Program, name: str, as_json: bool) -> None:
                  "nodes": {each.name: each.state for each in nodes},
                  "executions": {str(each.id): f"{each.workflow_name}, {shown_state(each)}"
                                 for each in service.executions}}, as_json)
-
-
-def shown_parameters(parameters: Any) -> dict[str, Any]:
-    """The values of declared parameters by name, secret ones masked."""
-    return {name: masked(each, each.value) for name, each in sorted(parameters.items())}
-
-
-def masked(declared: Parameter, value: Any) -> Any:
-    """`value` as it may be shown."""
-    from aria_core import MASK
-
-    return MASK if declared.secret and value is not None else value
 
 
 @services.command("inputs")
@@ -106,12 +93,6 @@ def inputs(program: Program, name: str, as_json: bool) -> None:
                nothing=f"service {name} has no inputs")
 
 
-def parameter_row(declared: Parameter, value: Any) -> dict[str, Any]:
-    """A declared value as a line of a table."""
-    return {"name": declared.name, "type": declared.type_name, "value": masked(declared, value),
-            "description": declared.description}
-
-
 @services.command("outputs")
 @click.argument("name")
 @options.as_json
@@ -123,14 +104,6 @@ def outputs(program: Program, name: str, as_json: bool) -> None:
     rows = [{**parameter_row(each, None), "value": values[key]}
             for key, each in sorted(service.output_parameters.items())]
     show_table(rows, ("name", "value", "description"), as_json, nothing=f"service {name} has no outputs")
-
-
-def shown_outputs(program: Program, service: Service) -> dict[str, Any]:
-    """The outputs of a service by name, secret ones masked."""
-    from aria_core import outputs
-
-    declared = service.output_parameters
-    return {name: masked(declared[name], value) for name, value in outputs(program.model, service).items()}
 
 
 @services.command("delete")
