@@ -21,7 +21,7 @@ moon = template.node("moon", operations={"start": call(greetings.greet, news=get
 moon.requires(sun)
 folder, threads = TemporaryDirectory(), ThreadExecutor()
 with folder, threads, SqlModelStorage("sqlite://") as model, FileStorage(Path(folder.name)) as files:
-    service = create_service(model, store_template(model, files, template.load()), "sky-1")
-    runner = WorkflowRunner(model, files, None, service_id=service.id, workflow_name="install", executor=threads)
+    sky = create_service(model, store_template(model, files, template.load()), "sky-1")
+    runner = WorkflowRunner(model, files, None, service_id=sky.id, workflow_name="install", executor=threads)
     runner.execute()
     print(runner.service.nodes["moon"].attributes["greeting"])
