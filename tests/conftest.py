@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,32 +18,9 @@ import pytest
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.resource import ResourceStorage
 
-NOT_APPLICABLE = " declares "
-"""In the reason of a contract's skip: what is tested says itself that it does not promise this."""
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--no-skips", action="store_true", help="a skipped test fails; see NOT_APPLICABLE")
-
 
 def pytest_configure() -> None:
     os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this run, not for those that tests start
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    report = yield
-    accepted = hasattr(report, "wasxfail") or NOT_APPLICABLE in str(report.longrepr)
-    if report.skipped and not accepted and item.config.getoption("--no-skips"):
-        report.outcome, report.longrepr = "failed", f"skipped: {report.longrepr}"
-    return report
-
-
-def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, str] | None:
-    """Counts what does not apply under its own name."""
-    if report.skipped and NOT_APPLICABLE in str(report.longrepr):
-        return "not applicable", "-", "NOT APPLICABLE"
-    return None
 
 
 @pytest.fixture(scope="session")
