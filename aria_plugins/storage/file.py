@@ -106,7 +106,8 @@ class FileStorage(ResourceStorage):
         return True
 
     def _delete_all(self) -> bool:
-        names = [each.name for each in self._directory.iterdir() if each.name != _PARTS]
+        with _explained("use", str(self._directory), root=True):
+            names = [each.name for each in self._directory.iterdir() if each.name != _PARTS]
         return [self.delete(name) for name in names].count(True) > 0
 
     def _keys(self, prefix: str) -> Iterator[str]:

@@ -242,13 +242,10 @@ def test_a_full_disk_is_told_and_leaves_the_database_intact(tmp_path: Path) -> N
             assert connection.scalar(text("PRAGMA integrity_check")) == "ok"
 
 
-def test_a_lost_connection_is_told_and_mended(
-        model_storage_url: str, request: pytest.FixtureRequest) -> None:
-    if model_storage_url.startswith("sqlite"):
-        pytest.skip("a file has no connection to lose")
-    admin: Callable[[str], None] = request.getfixturevalue("postgresql_admin")
-    with SqlModelStorage(model_storage_url) as storage:
+def test_connections_that_the_server_cut_are_made_anew(
+        postgresql_url: str, postgresql_admin: Callable[[str], None]) -> None:
+    with SqlModelStorage(postgresql_url) as storage:
         service = add_service(storage)
-        admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
-              f"'{storage.database.url.database}'")
+        postgresql_admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+                         f"'{storage.database.url.database}'")
         assert storage.service.get(service.id).nodes["web"].name == "web"
