@@ -9,9 +9,12 @@ from .printing import show_json, show_table, tell
 from .program import Program, pass_program
 
 
-@click.group()
-def config() -> None:
-    """Show the configuration."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def config(ctx: click.Context) -> None:
+    """Show the configuration; without a further word, every value."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(show, as_json=False)
 
 
 @config.command("show")

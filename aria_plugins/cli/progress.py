@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TextIO
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from .printing import one_line
 
 if TYPE_CHECKING:
-    from rich.progress import TaskID
+    from rich.console import RenderableType
 
     from aria_core import Event, ModelStorage, TaskEvent, WorkflowEvent
 
@@ -130,46 +131,56 @@ class Lines:
 
 
 class Terminal:
-    """A bar, the running operations below it, and finished ones above."""
+    """A bar with the running operations below it; what has happened scrolls above."""
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bars
+        from rich.live import Live
+        from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bar
 
-        self._bars = Bars(
-            SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
-            MofNCompleteColumn(), TimeElapsedColumn(), console=Console(), transient=True)
-        self._bars.start()
-        self._all = self._bars.add_task("operations", total=None)
-        self._running: dict[str, TaskID] = {}
+        self._running: dict[str, tuple[str, float]] = {}
+        self._console = Console(highlight=False)
+        self._bar = Bar(SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._all = self._bar.add_task("operations", total=None)
+        self._live = Live(get_renderable=self._picture, console=self._console, transient=True)
+        self._live.start()
 
     def begin(self, total: int, done: int) -> None:
         """Set the bar."""
-        self._bars.update(self._all, total=total, completed=done)
+        self._bar.update(self._all, total=total, completed=done)
 
     def line(self, text: str, style: str) -> None:
         """Print above the bar."""
         from rich.text import Text
 
-        self._bars.console.print(Text(one_line(text), style))
+        self._console.print(Text(one_line(text), style))
 
     def running(self, name: str, attempt: int) -> None:
-        """Add a row for the operation."""
-        if len(self._running) < MAX_SHOWN and name not in self._running:
-            shown = name + (f" (attempt {attempt})" if attempt > 1 else "")
-            self._running[name] = self._bars.add_task(f"  {shown}", total=None)
+        """Show the operation below the bar."""
+        shown = name + (f" (attempt {attempt})" if attempt > 1 else "")
+        self._running[name] = shown, time.monotonic()
 
     def idle(self, name: str, done: int) -> None:
-        """Take its row away and move the bar."""
-        row = self._running.pop(name, None)
-        if row is not None:
-            self._bars.remove_task(row)
-        self._bars.update(self._all, completed=done)
+        """Take it away and move the bar."""
+        self._running.pop(name, None)
+        self._bar.update(self._all, completed=done)
 
     def close(self) -> None:
         """Take the bar away."""
-        self._bars.stop()
+        self._live.stop()
+
+    def _picture(self) -> RenderableType:
+        """Drawn from a thread of its own, several times a second."""
+        from rich.console import Group
+        from rich.text import Text
+
+        running = list(self._running.values())
+        now = time.monotonic()
+        lines = [f"  {name}  {now - since:.0f} s" for name, since in running[:MAX_SHOWN]]
+        if len(running) > MAX_SHOWN:
+            lines.append(f"  and {len(running) - MAX_SHOWN} more")
+        return Group(self._bar, *(Text(each, "cyan", overflow="ellipsis", no_wrap=True) for each in lines))
 
 
 class Silence:

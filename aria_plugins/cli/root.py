@@ -175,7 +175,7 @@ def _told(error: BaseException) -> int:
             say(str(error) or type(error).__name__)
             return error.exit_code
     text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    say(f"unexpected error: {text} (the option --debug before the command shows where)")
+    say(f"unexpected error: {text} (the option --debug before the command, or ARIA_DEBUG=1, shows where)")
     return 1
 
 

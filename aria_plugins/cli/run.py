@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,7 +81,7 @@ def _service(program: Program, loaded: LoadedTemplate, wish: Wish, undo: ExitSta
         return existing[0]
     stored = _stored(program, loaded, undo)
     service = create_service(program.model, stored, wish.service, given)
-    undo.callback(delete_service, program.model, program.resources, service, force=True)
+    undo.callback(_withdraw, delete_service, program, service, force=True)
     return service
 
 
@@ -103,8 +103,16 @@ def _stored(program: Program, loaded: LoadedTemplate, undo: ExitStack) -> Servic
     if same_name:
         delete_template(program.model, program.resources, same_name[0])
     stored = store(program, loaded)
-    undo.callback(delete_template, program.model, program.resources, stored)
+    undo.callback(_withdraw, delete_template, program, stored)
     return stored
+
+
+def _withdraw(delete: Callable[..., None], program: Program, row: Any, **keywords: Any) -> None:
+    """Delete what this call has made, unless somebody else has taken it into use meanwhile."""
+    from aria_core import AriaError
+
+    with suppress(AriaError):
+        delete(program.model, program.resources, row, **keywords)
 
 
 def _check_existing(program: Program, service: Service, loaded: LoadedTemplate,
