@@ -56,7 +56,8 @@ WRONG: dict[str, list[Any]] = {
 
 def kind_of(column: Any) -> str:
     name = type(column.type).__name__
-    return {"JsonText": "JSON", "UtcDateTime": "DATETIME", "String": "VARCHAR", "Double": "FLOAT"}.get(name, name.upper())
+    special = {"JsonText": "JSON", "UtcDateTime": "DATETIME", "String": "VARCHAR", "Double": "FLOAT"}
+    return special.get(name, name.upper())
 
 
 COLUMNS = [(model, column.key, kind_of(column.columns[0])) for model in MODELS.values()

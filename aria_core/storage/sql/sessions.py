@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, event, inspect
 from sqlalchemy.exc import DataError, InvalidRequestError, SQLAlchemyError
-from sqlalchemy.orm import ORMExecuteState, Session, object_session
+from sqlalchemy.orm import Mapper, ORMExecuteState, Session, object_session
 from sqlalchemy.orm.exc import StaleDataError
 
 from aria_core.exceptions import NotFoundError, StorageError
@@ -83,6 +83,10 @@ class ReadSession(Session):
 class TableSession(ReadSession):
     """The session of one thread's friendly tables; writes in one real transaction."""
 
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._keys: dict[Mapper[Any], frozenset[str]] = {}
+
     def write(self, entry: Model) -> None:
         """Write `entry` and everything changed in this session in one transaction: all of it or nothing.
 
@@ -137,10 +141,15 @@ class TableSession(ReadSession):
     def forget_unchanged(self) -> None:
         """Expire what was read and not changed since: its next use reads it again."""
         for entry in self.identity_map.values():
-            state = inspect(entry)
-            loaded = [] if state.modified else state.dict.keys() & state.mapper.attrs.keys()
-            if loaded:
+            state: Any = inspect(entry)
+            loaded = not state.modified and self._keys_of(state.mapper).intersection(state.dict)
+            if loaded:  # to expire no keys would mean to expire all, and what hangs on the row
                 self.expire(entry, loaded)
+
+    def _keys_of(self, mapper: Mapper[Any]) -> frozenset[str]:
+        if mapper not in self._keys:
+            self._keys[mapper] = frozenset(mapper.attrs.keys())
+        return self._keys[mapper]
 
     def adopt(self, entry: Model) -> None:
         """Take `entry`, and what hangs on it, over from other threads' sessions."""
