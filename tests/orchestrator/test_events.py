@@ -98,7 +98,8 @@ def test_a_success_between_failures_starts_the_count_anew() -> None:
     assert calls == list(range(20))
 
 
-def test_a_slow_receiver_costs_the_oldest_events_and_they_are_counted(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_slow_receiver_costs_the_oldest_events_and_they_are_counted(
+        caplog: pytest.LogCaptureFixture) -> None:
     heard: list[int] = []
     proceed = threading.Event()
 

@@ -21,7 +21,8 @@ def test_a_node_operation_knows_where_it_is(lab: Any) -> None:
 
 
 def test_attributes_are_stored_when_the_operation_succeeds(lab: Any) -> None:
-    lab.run({"label": "a", "do": "set_attribute", "arguments": {"name": "color", "value": {"r": [1, 2.5, None]}}})
+    lab.run({"label": "a", "do": "set_attribute",
+             "arguments": {"name": "color", "value": {"r": [1, 2.5, None]}}})
     assert lab.node().attributes["color"] == {"r": [1, 2.5, None]}
 
 
@@ -44,7 +45,8 @@ def test_a_relationship_operation_passes_an_attribute_from_target_to_source(lab:
 
 
 def test_a_later_operation_reads_what_an_earlier_one_wrote(lab: Any) -> None:
-    lab.run({"label": "w", "node": "two", "do": "set_attribute", "arguments": {"name": "address", "value": "new"}},
+    lab.run({"label": "w", "node": "two", "do": "set_attribute",
+             "arguments": {"name": "address", "value": "new"}},
             {"label": "r", "do": "copy_attribute", "relationship": True, "arguments": {"name": "address"},
              "after": ["w"]})
     assert lab.node("one").attributes["copied"] == "new"

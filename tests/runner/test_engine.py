@@ -40,11 +40,12 @@ def test_a_single_operation_is_sent_once_and_succeeds(lab: Any, events: list[Eve
 
 
 def test_a_single_failing_operation_fails_the_workflow_with_its_cause(lab: Any, events: list[Event]) -> None:
-    runner = lab.runner(steps=[{"label": "a", "do": "fail_first", "arguments": {"times": 9}, "max_attempts": 1}])
+    runner = lab.runner(steps=[
+        {"label": "a", "do": "fail_first", "arguments": {"times": 9}, "max_attempts": 1}])
     with pytest.raises(ExecutionFailedError, match="ValueError: a fails"):
         runner.execute()
     assert workflow_kinds(events) == ["started", "failed"]
-    assert [event.error for event in events if event.kind == "failed"][0] == "ValueError: a fails"
+    assert next(event.error for event in events if event.kind == "failed") == "ValueError: a fails"
     execution = runner.execution
     assert execution.state == "failed"
     assert "ValueError: a fails" in execution.error
@@ -178,7 +179,7 @@ def test_a_workflow_that_raises_fails_its_execution_and_stores_no_task(lab: Any,
 
 def test_a_cycle_is_refused_and_named_and_nothing_is_stored(lab: Any) -> None:
     runner = lab.runner("cycle")
-    with pytest.raises(Exception, match="cycle.*waits for"):
+    with pytest.raises(Exception, match=r"cycle.*waits for"):
         runner.execute()
     assert (runner.execution.state, runner.execution.tasks) == ("failed", [])
 

@@ -27,7 +27,8 @@ def gate(lab: Any) -> Path:
 def cancelled_in_the_middle(lab: Any) -> Any:
     """An execution that was cancelled while b waited for its gate."""
     runner = lab.runner(steps=[
-        {"label": "a"}, {"label": "b", "do": "wait_for", "arguments": {"file": str(gate(lab))}, "after": ["a"]},
+        {"label": "a"},
+        {"label": "b", "do": "wait_for", "arguments": {"file": str(gate(lab))}, "after": ["a"]},
         {"label": "c", "after": ["b"]}])
     wait = lab.in_thread(runner)
     lab.wait_for_effect("b")
@@ -60,8 +61,8 @@ def test_an_operation_that_a_cancel_cut_off_runs_again(lab: Any) -> None:
 
 
 def test_an_operation_between_two_tries_keeps_the_tries_it_has_left(lab: Any) -> None:
-    runner = lab.runner(steps=[{"label": "a", "do": "fail_first", "arguments": {"times": 1}, "max_attempts": 2,
-                                "retry_interval": 600}])
+    runner = lab.runner(steps=[{"label": "a", "do": "fail_first", "arguments": {"times": 1},
+                                "max_attempts": 2, "retry_interval": 600}])
     wait = lab.in_thread(runner)
     lab.wait_for_effect("a")
     lab.wait_for_state(runner, "a", "retrying")
@@ -129,7 +130,8 @@ def test_an_execution_with_a_successor_is_not_resumed(lab: Any) -> None:
 
 def test_stopping_the_runner_lets_what_runs_end_and_the_rest_be_resumed(lab: Any) -> None:
     runner = lab.runner(steps=[
-        {"label": "a", "do": "wait_for", "arguments": {"file": str(gate(lab))}}, {"label": "b", "after": ["a"]}])
+        {"label": "a", "do": "wait_for", "arguments": {"file": str(gate(lab))}},
+        {"label": "b", "after": ["a"]}])
     wait = lab.in_thread(runner)
     lab.wait_for_effect("a")
     runner.stop(grace=30)
@@ -155,7 +157,8 @@ def test_stopping_without_patience_ends_what_runs(lab: Any) -> None:
 
 def test_a_runner_that_was_taken_over_changes_nothing_any_more(lab: Any) -> None:
     runner = lab.runner(steps=[
-        {"label": "a", "do": "wait_for", "arguments": {"file": str(gate(lab))}}, {"label": "b", "after": ["a"]}])
+        {"label": "a", "do": "wait_for", "arguments": {"file": str(gate(lab))}},
+        {"label": "b", "after": ["a"]}])
     wait = lab.in_thread(runner)
     lab.wait_for_effect("a")
     ledger = lab.model.ledger
@@ -258,8 +261,8 @@ def orphaned(lab: Any) -> int:
     runner = lab.runner(steps=[{"label": "a"}])
     ledger = lab.model.ledger
     claim = Claim(runner.execution_id, 1, 0, "pending")
-    from aria_core.storage.model import TaskRow, Transition
     from aria_core.modeling.models import utc_now
+    from aria_core.storage.model import TaskRow, Transition
 
     claim = ledger.create_graph(claim, [TaskRow(0, "a", function="ops:touch")], [], utc_now())
     task = ledger.load_graph(claim.execution)[0]

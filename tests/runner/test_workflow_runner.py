@@ -25,7 +25,6 @@ from aria_core.orchestrator.topology import create_service, store_template
 from aria_core.orchestrator.workflow_runner import WorkflowRunner
 from aria_plugins.executors.dry import DryExecutor
 
-
 pytestmark = pytest.mark.parametrize("executor", ["thread"], indirect=True)
 
 
@@ -48,7 +47,7 @@ def test_unknown_ids_are_refused(lab: Any) -> None:
 
 
 def test_an_undeclared_workflow_is_refused_and_leaves_no_execution(lab: Any) -> None:
-    with pytest.raises(UndeclaredWorkflowError, match="it has: .*install"):
+    with pytest.raises(UndeclaredWorkflowError, match=r"it has: .*install"):
         lab.runner("dance")
     assert list(lab.model.execution) == []
 
@@ -84,7 +83,8 @@ def typed(lab: Any) -> Any:
     builder.workflow("typed", "ops:typed", inputs={
         "word": parameter("default", "string"), "number": parameter(7, "integer"),
         "needed": parameter(type="string", required=True)})
-    row = store_template(lab.model, lab.resource, LoadedTemplate(template=builder.build(), directory=str(lab.code)))
+    loaded = LoadedTemplate(template=builder.build(), directory=str(lab.code))
+    row = store_template(lab.model, lab.resource, loaded)
     service = create_service(lab.model, row, "typed")
 
     def make(**inputs: Any) -> WorkflowRunner:

@@ -144,7 +144,8 @@ def make(ctx, step):
     actor = node.outbound_relationships[0] if step.get("relationship") else node
     settings = {name: step[name] for name in ("max_attempts", "retry_interval", "ignore_failure", "timeout")
                 if name in step}
-    arguments = {"effects": ctx.service.inputs["effects"], "label": step["label"], **step.get("arguments", {})}
+    given = step.get("arguments", {})
+    arguments = {"effects": ctx.service.inputs["effects"], "label": step["label"], **given}
     return OperationTask(actor, "Test", step.get("do", "touch"), arguments=arguments, **settings)
 
 
