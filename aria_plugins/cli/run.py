@@ -72,6 +72,15 @@ def run(  # noqa: PLR0917 - click hands one argument for each option
 
 def _service(program: Program, loaded: LoadedTemplate, wish: Wish, undo: ExitStack) -> Service:
     """The service to run on. What is made here is removed by `undo`: an error leaves nothing behind."""
+    from aria_core import AlreadyExistsError
+
+    for _ in ("template", "service"):
+        with suppress(AlreadyExistsError):  # another process was quicker: now there is one to be found
+            return _found_or_made(program, loaded, wish, undo)
+    return _found_or_made(program, loaded, wish, undo)
+
+
+def _found_or_made(program: Program, loaded: LoadedTemplate, wish: Wish, undo: ExitStack) -> Service:
     from aria_core import create_service, delete_service
 
     given = read_inputs(wish.given, wish.inputs_file, input_types(loaded.template))

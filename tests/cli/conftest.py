@@ -116,6 +116,14 @@ class Aria:
         self._started.append(started)
         return started
 
+    @staticmethod
+    def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:
+        """Wait until a condition holds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it never came true"
+            time.sleep(0.02)
+
     def end_all(self) -> None:
         """Let go of every process that a failed test has left."""
         self.open_gate()
@@ -133,20 +141,12 @@ class Aria:
     def run_until_gate(self, *arguments: object) -> subprocess.Popen[str]:
         """``aria run`` in another process, which waits in an operation until the gate is opened."""
         running = self.start("run", self.template, "--input", f"gate={self.gate}", *arguments)
-        wait_for(Path(f"{self.gate}.waiting").exists)
+        self.wait_for(Path(f"{self.gate}.waiting").exists)
         return running
 
     def open_gate(self) -> None:
         """Let the waiting operation go on."""
         self.gate.touch()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.02)
 
 
 @pytest.fixture

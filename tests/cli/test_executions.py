@@ -158,6 +158,18 @@ def test_a_second_start_on_a_busy_service_is_refused_with_3(project):
     end(running, 0)
 
 
+def test_of_two_runs_at_the_same_moment_one_is_refused_with_3(project):
+    words = ("run", project.template, "-i", f"gate={project.gate}")
+    both = [project.start(*words), project.start(*words)]
+    project.wait_for(lambda: any(each.poll() is not None for each in both))
+    refused, running = sorted(both, key=lambda each: each.poll() is None)
+    _, error = end(refused, 3)
+    assert "already has an active execution" in error
+    project.open_gate()
+    end(running, 0)
+    assert [each["state"] for each in project.json("executions", "list")] == ["succeeded"]
+
+
 def test_the_workflow_goes_on_when_nobody_reads_its_progress(project):
     running = project.run_until_gate()
     running.stdout.close()
