@@ -40,8 +40,17 @@ class Installer(ABC):
 
     @abstractmethod
     def inspect(self, path: Path) -> PluginInfo:
-        """What the archive holds. Changes nothing; ``InvalidPluginError`` if it is not valid."""
+        """What the archive holds. Changes nothing, runs nothing of it.
+
+        Raises ``InvalidPluginError`` for everything that would fail later, in one line that names the
+        archive.
+        """
 
     @abstractmethod
     def install(self, path: Path, directory: Path) -> Environment:
-        """Install the archive into the empty `directory` and say how to use it."""
+        """Install the archive into the empty `directory` and say how to use it.
+
+        Called once, after `inspect`, with no other install going on. The directory is moved afterwards:
+        all paths of the environment lie in it, and nothing in it may depend on where it is. Whatever
+        is raised, the directory is removed.
+        """

@@ -40,8 +40,8 @@ def with_manifest(manifest: object) -> dict[str, bytes]:
     return {**make_wagon(), MANIFEST: json.dumps(manifest).encode()}
 
 
-def with_wheel(wheel: bytes, name: str = WHEEL, **changes: object) -> dict[str, bytes]:
-    return make_wagon(wheels=[(name, wheel)], **changes)
+def with_wheel(wheel: bytes, name: str = WHEEL) -> dict[str, bytes]:
+    return make_wagon(wheels=[(name, wheel)])
 
 
 def bent(data: bytes) -> bytes:
