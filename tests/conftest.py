@@ -152,7 +152,7 @@ def model_storage(model_storage_url: str) -> Iterator[ModelStorage]:
     """An opened, fresh model storage: on SQLite, then on PostgreSQL."""
     from aria_core.storage.sql import SqlModelStorage
 
-    with SqlModelStorage(model_storage_url) as storage:
+    with SqlModelStorage(model_storage_url, synchronous="NORMAL") as storage:  # no fsync for each commit
         yield storage
 
 

@@ -457,6 +457,8 @@ class Plugin(Model):
 
 
 MODELS: dict[str, type[Model]] = {
-    each.class_.__tablename__: each.class_ for each in Model.registry.mappers if each.class_ is not Schema
+    model.__tablename__: model
+    for model in sorted((each.class_ for each in Model.registry.mappers), key=lambda model: model.__name__)
+    if model is not Schema
 }
 """Table name -> model: the tables of the friendly storage API."""

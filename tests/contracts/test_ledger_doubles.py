@@ -251,5 +251,5 @@ def test_a_ledger_that_breaks_it_is_found(name: str, tmp_path: Path) -> None:
     for number, kind in enumerate(DOUBLES.of(name)):
         ledger = property(lambda storage, kind=kind: kind(storage.database))
         broken = type("Broken", (SqlModelStorage,), {"ledger": ledger})
-        with broken(f"sqlite:///{tmp_path}/{number}/aria.db") as storage:
+        with broken(f"sqlite:///{tmp_path}/{number}/aria.db", synchronous="OFF") as storage:
             DOUBLES.check(name, {"storage": storage})

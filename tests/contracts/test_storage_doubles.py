@@ -271,5 +271,5 @@ class NeverCloses(Double):
 def test_a_storage_that_breaks_it_is_found(name: str, tmp_path: Path) -> None:
     for number, kind in enumerate(DOUBLES.of(name)):
         make = kind if issubclass(kind, Double) else type("Broken", (Double,), {"table_class": kind})
-        with make(f"sqlite:///{tmp_path}/{number}/aria.db") as storage:
+        with make(f"sqlite:///{tmp_path}/{number}/aria.db", synchronous="OFF") as storage:
             DOUBLES.check(name, {"storage": storage})

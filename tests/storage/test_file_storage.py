@@ -109,7 +109,7 @@ def outcome(storage: ResourceStorage) -> object:
         return type(error)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.text(st.sampled_from("./\\a~\0\n é\ud800"), max_size=12) | st.text(max_size=40))
 def test_whatever_the_path_it_stays_inside_its_entry(
         resource_storage: ResourceStorage, directory: Path, tmp_path: Path, path: str) -> None:
