@@ -1,6 +1,8 @@
 """Prints reference/command-line.md, from the commands themselves.
 
-A test compares the two; ``python docs/command_line.py >docs/reference/command-line.md`` brings the page up to date.
+A test compares the two; this brings the page up to date::
+
+    python docs/command_line.py >docs/reference/command-line.md
 """
 
 from __future__ import annotations
@@ -15,9 +17,9 @@ from aria_plugins.cli.root import WORDS, aria
 HEAD = """\
 # Command line
 
-Options of `aria` itself stand before the command's word: `aria --config other.toml run hello.yaml`. Everything that
-prints a table prints JSON with `--json`. The [exit codes](errors.md#exit-codes) tell how it went. Distributions can add
-commands ([how](../how-to/extensions.md#add-a-command)).
+Options of `aria` itself stand before the command's word: `aria --config other.toml run hello.yaml`.
+Everything that prints a table prints JSON with `--json`. The [exit codes](errors.md#exit-codes) tell how it
+went. Distributions can add commands ([how](../how-to/extensions.md#add-a-command)).
 
 This page is made from the commands by `docs/command_line.py`.
 """
