@@ -16,7 +16,7 @@ from aria_core.exceptions import (
 from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import EXECUTORS
 from aria_core.modeling.models import Execution, Service
-from aria_core.modeling.states import RUNNING_TASK_STATES, ExecutionState
+from aria_core.modeling.states import ExecutionState, TaskState
 from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
 from aria_core.orchestrator.executor import Executor
@@ -28,7 +28,7 @@ from aria_core.orchestrator.surroundings import NoHooks, RunnerHooks
 from aria_core.storage.model import Batch, Claim, Ledger, ModelStorage, NewExecution, Pulse, TaskRow
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef, mark_of
-from aria_core.worker.processes import kill_marked
+from aria_core.worker.processes import kill_all_marked
 
 DEFAULT_EXECUTOR = "process"
 
@@ -181,15 +181,15 @@ class WorkflowRunner:
         return wait_until_gone(self._ledger, seen, self._clock) is not None if gone is None else gone
 
     def _take_over(self, seen: Pulse, retry_failed: bool) -> Claim:
+        # Not only what is running: who took over before us may have died before it had ended the rest.
         unfinished = [_ref(seen.execution, row) for row in self._ledger.load_graph(seen.execution)
-                      if row.state in RUNNING_TASK_STATES]
+                      if row.attempts and row.state != TaskState.SUCCESS]
         try:
             claim: Claim = self._ledger.claim_existing(seen, this_process(), retry_failed=retry_failed)
         except AlreadyExistsError as error:
             raise ActiveExecutionsError(f"cannot resume execution {seen.execution}: {error}") from error
         origin = origin_of(self._model.service.get(seen.service))
-        for ref in unfinished:
-            kill_marked(mark_of(ref, origin), 0.0)
+        kill_all_marked([mark_of(ref, origin) for ref in unfinished])
         return claim
 
     def _finish_cancel(self, seen: Pulse) -> None:

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from pathlib import Path
 
 from aria_core.worker.marking import ATTEMPT_VARIABLE
@@ -27,8 +27,7 @@ _GONE = b"ZX"
 
 def find_marked(mark: str, variable: str = ATTEMPT_VARIABLE) -> list[int]:
     """The processes of this user, but for this one, whose environment has ``variable=mark``."""
-    entry = f"{variable}={mark}".encode()
-    return [pid for pid in _own_processes() if entry in _read(pid, "environ").split(b"\0")]
+    return _having({f"{variable}={mark}".encode()})
 
 
 def find_session(session: int) -> list[int]:
@@ -39,6 +38,16 @@ def find_session(session: int) -> list[int]:
 def kill_marked(mark: str, grace: float, variable: str = ATTEMPT_VARIABLE) -> bool:
     """End what `find_marked` finds: SIGTERM, after `grace` seconds SIGKILL; True once nothing is left."""
     return kill_all(lambda: find_marked(mark, variable), grace)
+
+
+def kill_all_marked(marks: Collection[str]) -> bool:
+    """End at once what carries one of `marks`; each look at all processes serves for all of them."""
+    entries = {f"{ATTEMPT_VARIABLE}={mark}".encode() for mark in marks}
+    return not marks or kill_all(lambda: _having(entries), 0.0)
+
+
+def _having(entries: Set[bytes]) -> list[int]:
+    return [pid for pid in _own_processes() if not entries.isdisjoint(_read(pid, "environ").split(b"\0"))]
 
 
 def kill_session(session: int, grace: float) -> bool:

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from aria_core.exceptions import ExecutionFailedError, ExecutionOwnedError, FencedError, ResumeRefusedError
+from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.exceptions import ActiveExecutionsError
 from aria_core.orchestrator.ownership import this_process
 from aria_core.storage.model import Batch, Claim
+from aria_core.worker.calls import CallRef, mark_of
 
 
 def gate(lab: Any) -> Path:
@@ -254,6 +256,23 @@ def test_a_pending_claim_whose_owner_vanished_does_not_block_a_start(lab: Any) -
     pretend_dead(lab, runner.execution_id)
     assert lab.runner("nothing").execute() == "succeeded"
     assert lab.model.execution.get(runner.execution_id).state == "cancelled"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
+def test_what_an_attempt_left_is_ended_also_if_the_one_who_took_over_first_died_at_it(lab: Any) -> None:
+    execution = orphaned(lab)
+    task = lab.model.ledger.load_graph(execution)[0]
+    mark = mark_of(CallRef(execution, task.id, 1), origin_of(lab.service))
+    with subprocess.Popen(["sleep", "300"], env={**os.environ, "ARIA_ATTEMPT": mark}) as left:
+        ledger = lab.model.ledger
+        ledger.claim_existing(ledger.pulse(execution), this_process(), retry_failed=False)
+        pretend_dead(lab, execution)
+        wait = lab.in_thread(lab.runner(execution_id=execution))
+        try:
+            assert left.wait(10) == -signal.SIGKILL
+        finally:
+            left.kill()
+    wait()
 
 
 def orphaned(lab: Any) -> int:
