@@ -41,7 +41,7 @@ def aria_executor() -> type[Executor]:
     """Give the class that says where calls run. Group ``aria.executors``.
 
     Called once, when ``[executor] use`` names the entry point; the class is made with the other keys
-    of the section, then opened, used and closed by one runner. ::
+    of the section, opened by one runner after the other, and closed at the end. ::
 
         from concurrent.futures import Future, ThreadPoolExecutor
 

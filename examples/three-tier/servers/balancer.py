@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 HERE = Path(sys.argv[1])
-BACKENDS = itertools.cycle(sorted(json.loads((HERE / "backends.json").read_text()).values()))
+KNOWN: dict[str, str] = json.loads((HERE / "backends.json").read_text())
+BACKENDS = itertools.cycle([address for _, address in sorted(KNOWN.items())])
 
 
 class Answer(BaseHTTPRequestHandler):
