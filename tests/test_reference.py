@@ -91,3 +91,11 @@ def test_every_page_is_in_the_navigation():
 
     config = yaml.safe_load((DOCS.parent / "mkdocs.yml").read_text())
     assert pages(config["nav"]) == {str(each.relative_to(DOCS)) for each in DOCS.rglob("*.md")}
+
+
+def test_every_file_on_the_tour_is_there():
+    modules = re.findall(r"`([\w/]+\.py)`", (DOCS / "tour.md").read_text())
+    files = [str(each) for folder in ("aria_core", "aria_plugins")
+             for each in (DOCS.parent / folder).rglob("*.py")]
+    missing = [each for each in modules if not any(file.endswith(f"/{each}") for file in files)]
+    assert len(modules) > 20 and not missing
