@@ -143,6 +143,7 @@ if TYPE_CHECKING:
     from aria_core.modeling.expressions import get_property as get_property
     from aria_core.modeling.expressions import join as join
     from aria_core.modeling.expressions import token as token
+    from aria_core.worker.scratch import scratch_directory as scratch_directory
 
 _HOMES = {
     "ActiveExecutionsError": "aria_core.orchestrator.exceptions",
@@ -273,6 +274,7 @@ _HOMES = {
     "parameter": "aria_core.modeling.builder",
     "run_call": "aria_core.worker.run",
     "run_encoded": "aria_core.worker.run",
+    "scratch_directory": "aria_core.worker.scratch",
     "script": "aria_core.modeling.builder",
     "store_template": "aria_core.orchestrator.topology",
     "template_spec": "aria_core.orchestrator.topology",

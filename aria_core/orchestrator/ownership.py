@@ -13,6 +13,7 @@ from aria_core.clock import Clock
 from aria_core.exceptions import AriaError, FencedError, StorageUnavailableError
 from aria_core.modeling.states import ExecutionState
 from aria_core.storage.model import Claim, Ledger, Pulse
+from aria_core.worker.processes import is_alive, started_at
 
 BEAT_EVERY = 5.0
 """Seconds between two beats of an owner."""
@@ -45,30 +46,13 @@ def _namespace() -> str:
         return ""
 
 
-def started_at(pid: int) -> str | None:
-    """When a process started, in ticks since boot; None if there is no such process to be seen."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return None
-
-
 def is_gone(owner: Mapping[str, Any] | None) -> bool | None:
     """Whether an owner's process is gone; None if that cannot be told from here."""
     if owner is None:
         return True
     if (owner.get("boot"), owner.get("namespace")) != (_boot(), _namespace()):
         return None
-    pid = int(owner["pid"])
-    if Path("/proc/self/stat").exists():
-        return started_at(pid) != owner.get("started")
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return None
-    return None
+    return not is_alive(int(owner["pid"]), owner.get("started"))
 
 
 def describe_owner(owner: Mapping[str, Any] | None) -> str:

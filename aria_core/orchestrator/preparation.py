@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import logging
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from aria_core.storage.model import ModelStorage, NewExecution, TaskRow
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import Edit
 from aria_core.worker.functions import FunctionImportError, import_function
+from aria_core.worker.scratch import scratch_directory
 
 WorkflowFunction = Callable[..., Any]
 
@@ -53,10 +53,10 @@ def template_code(resource: ResourceStorage, service: Service) -> Iterator[str |
     if template is None or not any(path.endswith(".py") for path in resource.service_template.list(template)):
         yield None
         return
-    directory = tempfile.mkdtemp(prefix="aria-code-")
+    directory = scratch_directory("code")
     try:
         resource.service_template.download(template, directory)
-        yield directory
+        yield str(directory)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

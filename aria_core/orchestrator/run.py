@@ -25,6 +25,7 @@ from aria_core.storage.model import Batch, Claim, ClaimChangedError, ModelStorag
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef, Edit
 from aria_core.worker.channel import ChannelError
+from aria_core.worker.scratch import sweep
 
 _log = logging.getLogger("aria.runner")
 
@@ -61,6 +62,7 @@ class Run:
         """Run to the end; the execution's state then. See `WorkflowRunner.execute`."""
         with ExitStack() as stack:
             stack.callback(self._emitter.close)
+            sweep()
             stack.callback(self._writer.close)
             stack.callback(self._source.close)
             lease = Lease(self._model.ledger, self._claim, self._clock, self._ownership_changed)

@@ -9,10 +9,8 @@ import shutil
 import socket
 import struct
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from aria_core.worker.calls import CallRef, ChannelAddress
@@ -25,13 +23,13 @@ from aria_core.worker.channel import (
     read_message,
     reply_to,
 )
+from aria_core.worker.scratch import scratch_directory
 
 Answer = Callable[[CallRef, Mapping[str, Any]], Any]
 
 HELLO_SECONDS = 5.0
 
 _HELLO_LIMIT = 4096
-_LONGEST_PATH = 100  # a socket's path has room for 104 bytes on macOS, 108 on Linux
 _UCRED = struct.Struct("3i")
 
 
@@ -51,7 +49,7 @@ class ChannelServer:
         self._peers: dict[socket.socket, CallRef | None] = {}
         self._lock = threading.Lock()
         self._closed = False
-        self._directory = private_directory("aria-channel-")
+        self._directory = scratch_directory("channel", for_socket=True)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._directory / "s"))
         self._listener.listen(128)
@@ -142,15 +140,6 @@ class ChannelServer:
             self._peers[peer] = ref
         peer.settimeout(None)
         return ref
-
-
-def private_directory(prefix: str) -> Path:
-    """A new directory that only this user may enter, with a path short enough for a socket in it."""
-    directory = Path(tempfile.mkdtemp(prefix=prefix))
-    if len(str(directory).encode("utf-8", "surrogateescape")) <= _LONGEST_PATH - 10:
-        return directory
-    directory.rmdir()
-    return Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))
 
 
 def _is_ours(peer: socket.socket) -> bool:

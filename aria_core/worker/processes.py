@@ -25,6 +25,25 @@ _SESSION_FIELD = 3  # of /proc/<pid>/stat, counted behind the name
 _GONE = b"ZX"
 
 
+def started_at(pid: int) -> str | None:
+    """When a process started, in ticks since boot; None if it ended, even if nobody has reaped it yet."""
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return fields[19].decode() if fields and fields[0] not in _GONE else None
+
+
+def is_alive(pid: int, started: str | None) -> bool:
+    """Whether the process that began at `started` runs; without ``/proc``, whether one of its number does."""
+    if (_PROC / "self/stat").exists():
+        return started is not None and started_at(pid) == started
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def find_marked(mark: str, variable: str = ATTEMPT_VARIABLE) -> list[int]:
     """The processes of this user, but for this one, whose environment has ``variable=mark``."""
     return _having({f"{variable}={mark}".encode()})

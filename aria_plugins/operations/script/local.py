@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import posixpath
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from aria_core import ContextServer, NotFoundError, OperationContext, TaskAbortException
+from aria_core import (
+    ContextServer,
+    NotFoundError,
+    OperationContext,
+    TaskAbortException,
+    scratch_directory,
+)
 from aria_plugins.operations.script.child import Child
 from aria_plugins.operations.script.command import ProcessSettings, command, environment, process_settings
 from aria_plugins.operations.script.errors import ProcessError, ScriptSettingsError
@@ -34,7 +39,7 @@ def run_script_locally(ctx: OperationContext, script_path: str, process: Mapping
     cannot be started, and what the script says with ``ctx task retry`` or ``ctx task abort``. Then
     everything it started is killed; what a script that ends well left running stays.
     """
-    directory = Path(tempfile.mkdtemp(prefix=f"aria-script-{str(ctx.ref).replace('/', '-')}-"))
+    directory = scratch_directory("script")
     try:
         settings = process_settings(process)
         script = _download(ctx, script_path, directory)
