@@ -50,18 +50,23 @@ class Host:
         return Call(REF, FUNCTION, arguments, actor, name="the task", interface="Standard",
                     operation="create", workflow="install", service=1, service_name="shop", max_attempts=9)
 
+    @property
+    def left_behind(self) -> list[Path]:
+        """What is left of temporary files, below the folder that holds all of ours."""
+        return [*self.temporary.glob("*/*"), *(each for each in self.temporary.iterdir() if not each.is_dir())]
+
     def out(self, script: str, process: dict[str, Any] | None = None, **keywords: Any) -> list[str]:
         """The lines a script printed; it must end well."""
         report = self.run(script, process, **keywords)
         assert isinstance(report, Succeeded), report
-        assert not list(self.temporary.iterdir())
+        assert not self.left_behind
         return [message for level, message in self.channel.messages if level == "INFO"]
 
     def error(self, script: str, process: dict[str, Any] | None = None, **keywords: Any) -> Failed:
         """How a script failed; it must fail."""
         report = self.run(script, process, **keywords)
         assert isinstance(report, Failed), report
-        assert not list(self.temporary.iterdir())
+        assert not self.left_behind
         return report
 
     @staticmethod

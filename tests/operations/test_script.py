@@ -251,7 +251,7 @@ def test_an_operation_that_is_interrupted_takes_its_script_with_it(host: Any, tm
     output, _ = child.communicate(timeout=10)
     assert output == "SystemExit: 143\n"
     assert not host.is_alive(int((tmp_path / "pid").read_text()))
-    assert not list(host.temporary.iterdir())
+    assert not host.left_behind
 
 
 def test_the_temporary_directory_is_private(host: Any) -> None:
