@@ -84,8 +84,6 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.executor import Inbox as Inbox
     from aria_core.orchestrator.future_executor import FutureExecutor as FutureExecutor
     from aria_core.orchestrator.inbox_channel import InboxChannel as InboxChannel
-    from aria_core.orchestrator.ownership import describe_owner as describe_owner
-    from aria_core.orchestrator.ownership import is_gone as is_gone
     from aria_core.orchestrator.plugin import PluginManager as PluginManager
     from aria_core.orchestrator.task_graph import TaskGraph as TaskGraph
     from aria_core.orchestrator.tasks import OperationTask as OperationTask
@@ -107,6 +105,8 @@ if TYPE_CHECKING:
     from aria_core.settings import MASK as MASK
     from aria_core.settings import Secret as Secret
     from aria_core.storage.model import ModelStorage as ModelStorage
+    from aria_core.storage.owners import describe_owner as describe_owner
+    from aria_core.storage.owners import is_gone as is_gone
     from aria_core.storage.resource import ResourceStorage as ResourceStorage
     from aria_core.storage.sql import SqlModelStorage as SqlModelStorage
     from aria_core.worker.calls import Actor as Actor
@@ -255,7 +255,7 @@ _HOMES = {
     "create_task": "aria_core.orchestrator.tasks",
     "delete_service": "aria_core.orchestrator.topology",
     "delete_template": "aria_core.orchestrator.topology",
-    "describe_owner": "aria_core.orchestrator.ownership",
+    "describe_owner": "aria_core.storage.owners",
     "escape": "aria_core.modeling.expressions",
     "find_marked": "aria_core.worker.processes",
     "get_attribute": "aria_core.modeling.expressions",
@@ -264,7 +264,7 @@ _HOMES = {
     "has_expression": "aria_core.modeling.expressions",
     "has_operation": "aria_core.orchestrator.tasks",
     "hookimpl": "aria_core.hookspecs",
-    "is_gone": "aria_core.orchestrator.ownership",
+    "is_gone": "aria_core.storage.owners",
     "join": "aria_core.modeling.expressions",
     "kill_marked": "aria_core.worker.processes",
     "kill_session": "aria_core.worker.processes",

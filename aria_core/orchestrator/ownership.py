@@ -1,63 +1,20 @@
-"""Who runs an execution, whether they still do, and how an owner shows that it lives."""
+"""How the owner of an execution shows that it lives, and how others see that it does not."""
 
 from __future__ import annotations
 
-import os
-import platform
 import threading
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 from aria_core.clock import Clock
 from aria_core.exceptions import AriaError, FencedError, StorageUnavailableError
 from aria_core.modeling.states import ExecutionState
 from aria_core.storage.model import Claim, Ledger, Pulse
-from aria_core.worker.processes import is_alive, started_at
+from aria_core.storage.owners import LOOKS_EVERY, TAKES_OVER_AFTER, describe_owner
 
 BEAT_EVERY = 5.0
 """Seconds between two beats of an owner."""
 GIVES_UP_AFTER = 10.0
 """Seconds without a successful beat after which an owner stops itself."""
-TAKES_OVER_AFTER = 15.0
-"""Seconds a challenger must see the same beat before it takes over."""
-LOOKS_EVERY = 0.25
-"""Seconds between two looks at the execution's row."""
-
-
-def this_process() -> dict[str, Any]:
-    """The identity of this process as an owner: boot, pid namespace, pid, start time, host."""
-    pid = os.getpid()
-    return {"boot": _boot(), "namespace": _namespace(), "pid": pid, "started": started_at(pid),
-            "host": platform.node()}
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return platform.node()
-
-
-def _namespace() -> str:
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
-
-
-def is_gone(owner: Mapping[str, Any] | None) -> bool | None:
-    """Whether an owner's process is gone; None if that cannot be told from here."""
-    if owner is None:
-        return True
-    if (owner.get("boot"), owner.get("namespace")) != (_boot(), _namespace()):
-        return None
-    return not is_alive(int(owner["pid"]), owner.get("started"))
-
-
-def describe_owner(owner: Mapping[str, Any] | None) -> str:
-    """An owner for people."""
-    return "nobody" if owner is None else f"process {owner.get('pid')} on {owner.get('host')}"
 
 
 def wait_until_gone(ledger: Ledger, seen: Pulse, clock: Clock) -> Pulse | None:

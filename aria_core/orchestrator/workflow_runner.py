@@ -20,12 +20,13 @@ from aria_core.modeling.states import ExecutionState, TaskState
 from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
 from aria_core.orchestrator.executor import Executor
-from aria_core.orchestrator.ownership import describe_owner, is_gone, this_process, wait_until_gone
+from aria_core.orchestrator.ownership import wait_until_gone
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
 from aria_core.orchestrator.run import Run
 from aria_core.orchestrator.surroundings import NoHooks, RunnerHooks
 from aria_core.storage.model import Batch, Claim, Ledger, ModelStorage, NewExecution, Pulse, TaskRow
+from aria_core.storage.owners import describe_owner, is_gone, this_process
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef, mark_of
 from aria_core.worker.processes import kill_all_marked

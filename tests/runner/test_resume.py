@@ -17,8 +17,8 @@ import pytest
 from aria_core.exceptions import ExecutionFailedError, ExecutionOwnedError, FencedError, ResumeRefusedError
 from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.exceptions import ActiveExecutionsError
-from aria_core.orchestrator.ownership import this_process
 from aria_core.storage.model import Batch, Claim
+from aria_core.storage.owners import this_process
 from aria_core.worker.calls import CallRef, mark_of
 
 

@@ -12,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from aria_core.exceptions import ExecutionOwnedError, FencedError, StorageError
 from aria_core.modeling.models import Node, Service, utc_now
-from aria_core.orchestrator.ownership import this_process
 from aria_core.storage.model import (
     AttemptRow,
     Batch,
@@ -23,6 +22,7 @@ from aria_core.storage.model import (
     TaskRow,
     Transition,
 )
+from aria_core.storage.owners import this_process
 from aria_core.worker.calls import Edit
 
 TASKS = 3
