@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aria_core.clock import Clock
-from aria_core.exceptions import StorageUnavailableError
 from aria_core.orchestrator.events import Event, TaskEvent
-from aria_core.orchestrator.ownership import GIVES_UP_AFTER
+from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.progress import TaskProgress
 from aria_core.storage.model import AttemptRow, Batch, Claim, Ledger
 from aria_core.worker.calls import Edit
@@ -66,14 +65,4 @@ def record(ledger: Ledger, clock: Clock, claim: Claim, batch: Batch) -> Claim:
     A commit whose fate is unknown is looked up before it is repeated. Raises what the ledger raises;
     ``StorageUnavailableError`` once the lease would have run out.
     """
-    pause, again = 0.05, False
-    deadline = clock.monotonic() + GIVES_UP_AFTER
-    while True:
-        try:
-            return ledger.record_batch(claim, batch, again=again)
-        except StorageUnavailableError:
-            if clock.monotonic() + pause > deadline:
-                raise
-            again = True
-            clock.sleep(pause)
-            pause = min(pause * 2, 1.0)
+    return ride_out(clock, lambda again: ledger.record_batch(claim, batch, again=again))

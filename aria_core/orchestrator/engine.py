@@ -14,13 +14,20 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Literal
 
-from aria_core.exceptions import AriaError
+from aria_core.exceptions import AriaError, StorageUnavailableError
 from aria_core.modeling.states import ExecutionState, NodeState, TaskState
 from aria_core.orchestrator.backlog import Backlog
 from aria_core.orchestrator.draft import Draft, record
 from aria_core.orchestrator.events import TaskEvent, TaskEventKind, WorkflowEvent, WorkflowEventKind
 from aria_core.orchestrator.inbox import CancelSeen, Message, OwnershipLost, StopAsked
-from aria_core.orchestrator.progress import Progress, TaskProgress, failure_text, is_done
+from aria_core.orchestrator.patience import ride_out
+from aria_core.orchestrator.progress import (
+    CUT_OFF_TOO_OFTEN,
+    Progress,
+    TaskProgress,
+    failure_text,
+    is_done,
+)
 from aria_core.orchestrator.ready import ReadyQueue
 from aria_core.orchestrator.surroundings import Surroundings
 from aria_core.storage.model import AttemptRow, Claim, ClaimChangedError
@@ -30,7 +37,6 @@ START_LINGERS = 0.02
 """Seconds that a start may wait to be stored: a call that ends meanwhile costs one commit, not two."""
 SLOTS_PAUSE = 1.0
 """Seconds until an executor without a free slot is asked again when nothing else would wake us."""
-
 _KINDS: Mapping[str, WorkflowEventKind] = MappingProxyType({
     ExecutionState.SUCCEEDED: "succeeded", ExecutionState.FAILED: "failed",
     ExecutionState.CANCELLED: "cancelled"})
@@ -73,6 +79,7 @@ class Engine:
             self._enqueue(task)
         if self.claim.state == ExecutionState.CANCELLING:
             self._begin_cancel()
+        self._receive(self._around.inbox.take(0))  # a stop that came while the graph was made
         while not self.ended:
             self._dispatch()
             self._end_if_nothing_is_left()
@@ -349,6 +356,7 @@ class Engine:
             self._in_flight.pop(task.ref, None)
             task.undo_attempt()
             self._ready.release(task)
+            self._ready.put(task)
         self._begin_cancel()
 
     def _after_commit(self) -> None:
@@ -359,8 +367,14 @@ class Engine:
             self._send(task)
 
     def _send(self, task: TaskProgress) -> None:
+        if task.was_cut_off_too_often:
+            self._around.inbox(Failed(task.ref, CUT_OFF_TOO_OFTEN, retry=False))
+            return
         try:
-            self._around.executor.submit(self._around.calls.make(task))
+            call = ride_out(self._around.clock, lambda _: self._around.calls.make(task))
+            self._around.executor.submit(call)
+        except StorageUnavailableError:
+            raise
         except Exception as error:  # noqa: BLE001 - whatever an extension raises fails this task, not the runner
             name = "" if isinstance(error, AriaError) else f"{type(error).__name__}: "
             self._around.inbox(Failed(task.ref, f"{name}{error}"))

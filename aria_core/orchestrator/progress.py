@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from aria_core.modeling.states import TaskState, lifecycle_states
+from aria_core.modeling.states import TaskState, check_task_transition, lifecycle_states
 from aria_core.storage.model import TaskRow, Transition
 from aria_core.worker.calls import CallRef, Failed, Lost
 
 MAX_LOST_ATTEMPTS = 3
+MAX_INTERRUPTIONS = 20
+CUT_OFF_TOO_OFTEN = (
+    f"it was cut off {MAX_INTERRUPTIONS} times and is not sent again, because it may be what ends its "
+    "runner; resume with retry_failed to try it all the same")
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     TaskState.SENT: ("state", "attempts", "sent_at", "started_at", "due_at"),
@@ -81,6 +85,11 @@ class TaskProgress:
         """The state of its node after success."""
         return self._lifecycle[1] if self._lifecycle else None
 
+    @property
+    def was_cut_off_too_often(self) -> bool:
+        """Whether it is suspected of ending its runner."""
+        return self.interruptions >= MAX_INTERRUPTIONS
+
     def begin_attempt(self, now: datetime) -> None:
         """Become ``sent`` with the next attempt number."""
         self.state = TaskState.SENT
@@ -120,7 +129,11 @@ class TaskProgress:
         return self.row.max_attempts != -1 and self.failures >= self.row.max_attempts
 
     def transition(self) -> Transition:
-        """What must be written so that the stored task is as this one."""
+        """What must be written so that the stored task is as this one.
+
+        ``ValueError`` for a way that `TASK_TRANSITIONS` does not know.
+        """
+        check_task_transition(TaskState(self.stored_state), TaskState(self.state))
         changes = {name: getattr(self, name) for name in _COLUMNS[self.state]}
         return Transition(self.row.id, self.stored_state, self.stored_attempts, changes)
 

@@ -188,12 +188,15 @@ class Ledger(ABC):
         in ``error`` on which such a task works leave it when it is sent. ``pending`` stays ``pending`` (it
         has no graph yet), ``cancelling`` stays ``cancelling``.
         ``ExecutionOwnedError`` if somebody was quicker; ``AlreadyExistsError`` if another execution of
-        the service is active.
+        the service is active; ``StorageError`` for one that succeeded.
         """
 
     @abstractmethod
     def abandon(self, seen: Pulse, state: str, error: str | None = None) -> bool:
-        """End an execution that never got a graph, or whose runner is gone; False if it changed since."""
+        """End an execution that never got a graph, or whose runner is gone; False if it changed since.
+
+        ``StorageError`` if it has ended already, or cannot end in `state`.
+        """
 
     @abstractmethod
     def pulse(self, execution: int) -> Pulse:
@@ -210,6 +213,13 @@ class Ledger(ABC):
     @abstractmethod
     def beat(self, claim: Claim) -> Pulse:
         """Show that the owner lives; ``FencedError`` if the epoch is not its any more."""
+
+    @abstractmethod
+    def release(self, claim: Claim) -> None:
+        """Make an execution nobody's, whatever its batch and state, so that it can be resumed at once.
+
+        Changes nothing if somebody else has it by now.
+        """
 
     @abstractmethod
     def request_cancel(self, execution: int) -> str:

@@ -72,7 +72,7 @@ class ThreadExecutor(Executor):
             if self._is_closed:
                 raise RuntimeError("the executor is closed, it takes no more calls")
             self._waiting.append(call)
-            if self._idle:
+            if len(self._waiting) <= self._idle:  # one who was told to wake is idle until it has the lock
                 self._changed.notify()
             elif self._threads < self.slots:
                 self._threads += 1

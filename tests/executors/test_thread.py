@@ -120,3 +120,14 @@ def test_more_slots_are_used_as_soon_as_there_are_more(bench: Bench) -> None:
     for ref, release in blocked:
         release()
         assert isinstance(bench.finish(ref), Succeeded)
+
+
+def test_calls_that_come_at_once_do_not_wait_for_one_idle_thread(bench: Bench) -> None:
+    for _ in range(20):
+        bench.result("where")  # leaves a thread without work
+        blocked = [bench.block() for _ in range(2)]
+        for ref, _ in blocked:
+            bench.inbox.wait_for_start(ref)
+        for ref, release in blocked:
+            release()
+            bench.finish(ref)

@@ -19,7 +19,13 @@ from aria_core.exceptions import (
     StorageError,
 )
 from aria_core.modeling.models import Attempt, Execution, Log, Service, Task, utc_now
-from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, RUNNING_TASK_STATES, ExecutionState, TaskState
+from aria_core.modeling.states import (
+    ACTIVE_EXECUTION_STATES,
+    RUNNING_TASK_STATES,
+    ExecutionState,
+    TaskState,
+    check_execution_transition,
+)
 from aria_core.storage.model import (
     Batch,
     Claim,
@@ -82,6 +88,7 @@ class SqlLedger(Ledger):
                        adopt: bool = False) -> Claim:
         """See `Ledger.claim_existing`."""
         state = _AFTER_TAKING.get(seen.state, ExecutionState.STARTED)
+        _check_state(seen.state, state)
         taken = _unchanged(update(_execution), seen).values(
             epoch=seen.epoch + 1, batch=seen.batch + 1, owner=owner, state=state, ended_at=None, error=None)
         try:
@@ -98,6 +105,7 @@ class SqlLedger(Ledger):
 
     def abandon(self, seen: Pulse, state: str, error: str | None = None) -> bool:
         """See `Ledger.abandon`."""
+        _check_state(seen.state, state, may_stay=False)
         ended = _unchanged(update(_execution), seen).values(
             state=state, error=error, ended_at=utc_now(), owner=None, batch=seen.batch + 1)
         with self._database.write() as connection:
@@ -134,6 +142,12 @@ class SqlLedger(Ledger):
             if connection.execute(alive).rowcount != 1:
                 raise _fenced(claim)
             return Pulse(*connection.execute(_PULSE.where(_execution.c.id == claim.execution)).one())
+
+    def release(self, claim: Claim) -> None:
+        """See `Ledger.release`."""
+        with self._database.write() as connection:
+            connection.execute(update(_execution).where(
+                _execution.c.id == claim.execution, _execution.c.epoch == claim.epoch).values(owner=None))
 
     def request_cancel(self, execution: int) -> str:
         """See `Ledger.request_cancel`."""
@@ -190,6 +204,7 @@ class SqlLedger(Ledger):
             raise StorageError(f"the database refused what the engine wrote: {error.orig}") from error
 
     def _pass_fence(self, connection: Connection, claim: Claim, changes: Mapping[str, Any]) -> Claim:
+        _check_state(claim.state, changes.get("state", claim.state))
         fence = (update(_execution)
                  .where(_execution.c.id == claim.execution, _execution.c.epoch == claim.epoch,
                         _execution.c.batch == claim.batch, _execution.c.state == claim.state)
@@ -201,11 +216,14 @@ class SqlLedger(Ledger):
 
     def record_edits(self, claim: Claim, task: int, attempt: int, edits: Sequence[Edit]) -> bool:
         """See `Ledger.record_edits`."""
-        current = select(_task.c.id).join(_execution, _execution.c.id == _task.c.execution_id).where(
-            _task.c.id == task, _task.c.attempts == attempt, _task.c.state.in_(_RUNNING),
-            _execution.c.epoch == claim.epoch).with_for_update()
+        owned = select(_execution.c.id).where(
+            _execution.c.id == claim.execution, _execution.c.epoch == claim.epoch).with_for_update()
+        current = select(_task.c.id).where(
+            _task.c.id == task, _task.c.execution_id == claim.execution, _task.c.attempts == attempt,
+            _task.c.state.in_(_RUNNING)).with_for_update()
         with self._writing() as connection:
-            if connection.execute(current).one_or_none() is None:
+            # One after the other: a join locks the rows of both tables in whatever order it finds them.
+            if any(connection.scalar(each) is None for each in (owned, current)):
                 return False
             write_edits(connection, edits)
         return True
@@ -216,6 +234,15 @@ class SqlLedger(Ledger):
         if values:
             with self._writing() as connection:
                 connection.execute(insert(_log), values)
+
+
+def _check_state(before: str, after: str, *, may_stay: bool = True) -> None:
+    if may_stay and before == after and before in _ACTIVE:
+        return
+    try:
+        check_execution_transition(ExecutionState(before), ExecutionState(after))
+    except ValueError as error:
+        raise StorageError(str(error)) from error
 
 
 def _unchanged(statement: Any, seen: Pulse) -> Any:
