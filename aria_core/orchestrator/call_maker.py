@@ -14,7 +14,8 @@ from aria_core.orchestrator.exceptions import PluginNotFoundError
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.progress import TaskProgress
 from aria_core.orchestrator.scope import ServiceScope
-from aria_core.storage.model import ModelStorage, TaskRow
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.records import TaskRow
 from aria_core.worker.calls import Actor, Call, Environment
 
 

@@ -19,7 +19,7 @@ from aria_core.exceptions import InvalidInputError
 from aria_core.orchestrator.exceptions import CyclicGraphError, PluginNotFoundError
 from aria_core.orchestrator.task_graph import TaskGraph
 from aria_core.orchestrator.tasks import BaseTask, OperationTask, StubTask, WorkflowTask
-from aria_core.storage.model import TaskRow
+from aria_core.storage.records import TaskRow
 
 FindPlugin: TypeAlias = Callable[[str], int | None]
 """A plugin's name -> the id of its row; None if it is not installed."""

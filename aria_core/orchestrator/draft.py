@@ -9,7 +9,8 @@ from aria_core.clock import Clock
 from aria_core.orchestrator.events import Event, TaskEvent
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.progress import TaskProgress
-from aria_core.storage.model import AttemptRow, Batch, Claim, Ledger
+from aria_core.storage.model import Ledger
+from aria_core.storage.records import AttemptRow, Batch, Claim
 from aria_core.worker.calls import Edit
 
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
-from types import MappingProxyType
-from typing import Literal
+from typing import Literal, cast
 
 from aria_core.exceptions import AriaError, StorageUnavailableError
 from aria_core.modeling.states import ExecutionState, NodeState, TaskState
@@ -21,26 +20,16 @@ from aria_core.orchestrator.draft import Draft, record
 from aria_core.orchestrator.events import TaskEvent, TaskEventKind, WorkflowEvent, WorkflowEventKind
 from aria_core.orchestrator.inbox import CancelSeen, Message, OwnershipLost, StopAsked
 from aria_core.orchestrator.patience import ride_out
-from aria_core.orchestrator.progress import (
-    CUT_OFF_TOO_OFTEN,
-    Progress,
-    TaskProgress,
-    failure_text,
-    is_done,
-)
+from aria_core.orchestrator.progress import ALWAYS_CUT_OFF, Progress, TaskProgress, failure_text, is_done
 from aria_core.orchestrator.ready import ReadyQueue
 from aria_core.orchestrator.surroundings import Surroundings
-from aria_core.storage.model import AttemptRow, Claim, ClaimChangedError
+from aria_core.storage.records import AttemptRow, Claim, ClaimChangedError
 from aria_core.worker.calls import CallRef, Edit, Failed, Lost, Report, Started, Succeeded
 
 START_LINGERS = 0.02
 """Seconds that a start may wait to be stored: a call that ends meanwhile costs one commit, not two."""
 SLOTS_PAUSE = 1.0
 """Seconds until an executor without a free slot is asked again when nothing else would wake us."""
-_KINDS: Mapping[str, WorkflowEventKind] = MappingProxyType({
-    ExecutionState.SUCCEEDED: "succeeded", ExecutionState.FAILED: "failed",
-    ExecutionState.CANCELLED: "cancelled"})
-
 Mode = Literal["running", "failing", "cancelling", "stopping"]
 
 
@@ -286,7 +275,7 @@ class Engine:
         state, error = self._outcome()
         self._draft.execution = {"state": state, "error": error, "owner": None,
                                  "ended_at": self._around.clock.now()}
-        self._announce(_KINDS[state], error)
+        self._announce(cast(WorkflowEventKind, str(state)), error)
 
     def _outcome(self) -> tuple[str, str | None]:
         if not self._progress.undone:
@@ -368,7 +357,7 @@ class Engine:
 
     def _send(self, task: TaskProgress) -> None:
         if task.was_cut_off_too_often:
-            self._around.inbox(Failed(task.ref, CUT_OFF_TOO_OFTEN, retry=False))
+            self._around.inbox(Failed(task.ref, ALWAYS_CUT_OFF, retry=False))
             return
         try:
             call = ride_out(self._around.clock, lambda _: self._around.calls.make(task))

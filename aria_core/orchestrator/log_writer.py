@@ -11,7 +11,8 @@ from typing import Any
 
 from aria_core.clock import Clock
 from aria_core.exceptions import StorageError
-from aria_core.storage.model import Ledger, LogRow
+from aria_core.storage.model import Ledger
+from aria_core.storage.records import LogRow
 from aria_core.worker.calls import CallRef
 
 WRITES_EVERY = 0.25

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from aria_core.clock import Clock
 from aria_core.exceptions import AriaError, FencedError, StorageUnavailableError
 from aria_core.modeling.states import ExecutionState
-from aria_core.storage.model import Claim, Ledger, Pulse
+from aria_core.storage.model import Ledger
 from aria_core.storage.owners import LOOKS_EVERY, TAKES_OVER_AFTER, describe_owner
+from aria_core.storage.records import Claim, Pulse
 
 BEAT_EVERY = 5.0
 """Seconds between two beats of an owner."""

@@ -24,7 +24,8 @@ from aria_core.orchestrator.exceptions import UndeclaredWorkflowError, WorkflowI
 from aria_core.orchestrator.log_writer import ExecutionLogHandler, LogWriter
 from aria_core.orchestrator.task_graph import TaskGraph
 from aria_core.orchestrator.topology import check_inputs, workflow_inputs
-from aria_core.storage.model import ModelStorage, NewExecution, TaskRow
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.records import NewExecution, TaskRow
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import Edit
 from aria_core.worker.functions import FunctionImportError, import_function

@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Any
 
 from aria_core.modeling.states import TaskState, check_task_transition, lifecycle_states
-from aria_core.storage.model import TaskRow, Transition
+from aria_core.storage.records import TaskRow, Transition
 from aria_core.worker.calls import CallRef, Failed, Lost
 
 MAX_LOST_ATTEMPTS = 3
 MAX_INTERRUPTIONS = 20
-CUT_OFF_TOO_OFTEN = (
+ALWAYS_CUT_OFF = (
     f"it was cut off {MAX_INTERRUPTIONS} times and is not sent again, because it may be what ends its "
     "runner; resume with retry_failed to try it all the same")
 

@@ -21,7 +21,8 @@ from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import make_plan, prepare, template_code
 from aria_core.orchestrator.progress import Progress
 from aria_core.orchestrator.surroundings import RunnerHooks, Surroundings
-from aria_core.storage.model import Batch, Claim, ClaimChangedError, ModelStorage, NewExecution, TaskRow
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.records import Batch, Claim, ClaimChangedError, NewExecution, TaskRow
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef, Edit
 from aria_core.worker.channel import ChannelError

@@ -25,8 +25,9 @@ from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
 from aria_core.orchestrator.run import Run
 from aria_core.orchestrator.surroundings import NoHooks, RunnerHooks
-from aria_core.storage.model import Batch, Claim, Ledger, ModelStorage, NewExecution, Pulse, TaskRow
+from aria_core.storage.model import Ledger, ModelStorage
 from aria_core.storage.owners import describe_owner, is_gone, this_process
+from aria_core.storage.records import Batch, Claim, NewExecution, Pulse, TaskRow
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef, mark_of
 from aria_core.worker.processes import kill_all_marked
@@ -123,7 +124,7 @@ class WorkflowRunner:
             self._run.see_cancel()
             return
         seen = self._ledger.pulse(self._execution_id)
-        if seen.state == ExecutionState.CANCELLING and self._owner_is_gone(seen):
+        if seen.state == ExecutionState.CANCELLING and self._is_left(seen):
             self._finish_cancel(seen)
 
     # --- beside them
@@ -165,10 +166,10 @@ class WorkflowRunner:
     def _take(self, retry_failed: bool) -> Claim:
         seen = self._ledger.pulse(self._execution_id)
         self._refuse_superseded(seen)
-        if not self._owner_is_gone(seen):
+        if not self._is_left(seen):
             raise ExecutionOwnedError(
                 f"execution {seen.execution} is being run by {describe_owner(seen.owner)}")
-        return self._take_over(self._ledger.pulse(self._execution_id), retry_failed)
+        return self._take_over(seen, retry_failed)
 
     def _refuse_superseded(self, seen: Pulse) -> None:
         latest = self._ledger.latest(seen.service)
@@ -177,7 +178,8 @@ class WorkflowRunner:
             raise ResumeRefusedError(f"execution {seen.execution} cannot be resumed: the later execution "
                                      f"{latest} ({name}) of its service exists")
 
-    def _owner_is_gone(self, seen: Pulse) -> bool:
+    def _is_left(self, seen: Pulse) -> bool:
+        """Whether its owner is gone. That holds for `seen`, not for a later look: someone may have taken it."""
         gone = is_gone(seen.owner)
         return wait_until_gone(self._ledger, seen, self._clock) is not None if gone is None else gone
 

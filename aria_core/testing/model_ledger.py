@@ -17,16 +17,8 @@ from aria_core.exceptions import (
     StorageError,
 )
 from aria_core.modeling.models import Service
-from aria_core.storage.model import (
-    Batch,
-    Claim,
-    ClaimChangedError,
-    LogRow,
-    ModelStorage,
-    NewExecution,
-    Pulse,
-    TaskRow,
-)
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.records import Batch, Claim, ClaimChangedError, LogRow, NewExecution, Pulse, TaskRow
 from aria_core.testing.sample import (
     JSON_VALUES,
     MOMENT,

@@ -9,15 +9,8 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from aria_core.modeling.models import Node, Relationship, Service, ServiceTemplate
-from aria_core.storage.model import (
-    AttemptRow,
-    Batch,
-    Claim,
-    ModelStorage,
-    NewExecution,
-    TaskRow,
-    Transition,
-)
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.records import AttemptRow, Batch, Claim, NewExecution, TaskRow, Transition
 from aria_core.worker.calls import Edit
 
 T = TypeVar("T")

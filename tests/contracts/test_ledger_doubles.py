@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aria_core.exceptions import AlreadyExistsError, NotFoundError, StorageError
-from aria_core.storage.model import Claim
+from aria_core.storage.records import Claim
 from aria_core.storage.sql import SqlModelStorage
 from aria_core.storage.sql.ledger import SqlLedger
 from aria_core.testing.doubles import Doubles, swallowing

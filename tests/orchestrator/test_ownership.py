@@ -16,8 +16,9 @@ from aria_core.exceptions import FencedError, StorageUnavailableError
 from aria_core.modeling.models import Service
 from aria_core.orchestrator import ownership
 from aria_core.orchestrator.ownership import Lease, wait_until_gone
-from aria_core.storage.model import Claim, ModelStorage, NewExecution
+from aria_core.storage.model import ModelStorage
 from aria_core.storage.owners import is_gone, this_process
+from aria_core.storage.records import Claim, NewExecution
 from aria_core.worker.processes import started_at
 
 

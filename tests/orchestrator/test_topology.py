@@ -49,7 +49,8 @@ from aria_core.orchestrator.topology import (
     template_spec,
     workflow_inputs,
 )
-from aria_core.storage.model import ModelStorage, NewExecution
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.records import NewExecution
 from aria_core.storage.resource import ResourceStorage
 
 TABLES = ("service_template", "node_template", "service", "node", "relationship", "interface", "operation",

@@ -9,16 +9,23 @@ import subprocess
 import sys
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aria_core.exceptions import ExecutionFailedError, ExecutionOwnedError, FencedError, ResumeRefusedError
+from aria_core.exceptions import (
+    AriaError,
+    ExecutionFailedError,
+    ExecutionOwnedError,
+    FencedError,
+    ResumeRefusedError,
+)
 from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.exceptions import ActiveExecutionsError
-from aria_core.storage.model import Batch, Claim
 from aria_core.storage.owners import this_process
+from aria_core.storage.records import Batch, Claim
 from aria_core.worker.calls import CallRef, mark_of
 
 
@@ -258,6 +265,25 @@ def test_a_pending_claim_whose_owner_vanished_does_not_block_a_start(lab: Any) -
     assert lab.model.execution.get(runner.execution_id).state == "cancelled"
 
 
+def test_one_resume_of_many_at_once_wins_and_nobody_takes_it_from_the_winner(lab: Any) -> None:
+    for _ in range(5):
+        execution = orphaned(lab)
+        barrier = threading.Barrier(8)
+
+        def resume(execution: int = execution, barrier: threading.Barrier = barrier) -> str:
+            runner = lab.runner(execution_id=execution)
+            barrier.wait()
+            try:
+                return runner.execute()
+            except AriaError as error:
+                return type(error).__name__
+
+        with ThreadPoolExecutor(8) as threads:
+            outcomes = [each.result() for each in [threads.submit(resume) for _ in range(8)]]
+        assert "FencedError" not in outcomes
+        assert "ExecutionFailedError" in outcomes
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
 def test_what_an_attempt_left_is_ended_also_if_the_one_who_took_over_first_died_at_it(lab: Any) -> None:
     execution = orphaned(lab)
@@ -281,7 +307,7 @@ def orphaned(lab: Any) -> int:
     ledger = lab.model.ledger
     claim = Claim(runner.execution_id, 1, 0, "pending")
     from aria_core.modeling.models import utc_now
-    from aria_core.storage.model import TaskRow, Transition
+    from aria_core.storage.records import TaskRow, Transition
 
     claim = ledger.create_graph(claim, [TaskRow(0, "a", function="ops:touch")], [], utc_now())
     task = ledger.load_graph(claim.execution)[0]

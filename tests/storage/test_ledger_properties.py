@@ -12,17 +12,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from aria_core.exceptions import ExecutionOwnedError, FencedError, StorageError
 from aria_core.modeling.models import Node, Service, utc_now
-from aria_core.storage.model import (
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.owners import this_process
+from aria_core.storage.records import (
     AttemptRow,
     Batch,
     Claim,
     ClaimChangedError,
-    ModelStorage,
     NewExecution,
     TaskRow,
     Transition,
 )
-from aria_core.storage.owners import this_process
 from aria_core.worker.calls import Edit
 
 TASKS = 3

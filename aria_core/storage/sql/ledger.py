@@ -26,16 +26,8 @@ from aria_core.modeling.states import (
     TaskState,
     check_execution_transition,
 )
-from aria_core.storage.model import (
-    Batch,
-    Claim,
-    ClaimChangedError,
-    Ledger,
-    LogRow,
-    NewExecution,
-    Pulse,
-    TaskRow,
-)
+from aria_core.storage.model import Ledger
+from aria_core.storage.records import Batch, Claim, ClaimChangedError, LogRow, NewExecution, Pulse, TaskRow
 from aria_core.storage.sql.database import Database
 from aria_core.storage.sql.statements import (
     NODE_STATE,

@@ -1,0 +1,136 @@
+"""What the engine and a model storage tell each other: frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from aria_core.worker.calls import Edit
+
+
+@dataclass(frozen=True, slots=True)
+class NewExecution:
+    """What is known of an execution before it has a graph."""
+
+    service_id: int
+    workflow_name: str
+    inputs: Mapping[str, Any]
+    owner: Mapping[str, Any]
+    executor: str = ""
+    dry: bool = False
+    task_max_attempts: int = 30
+    task_retry_interval: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the owner of an execution holds; every engine transaction is guarded by all of it."""
+
+    execution: int
+    epoch: int
+    batch: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """An execution's row as others see it."""
+
+    execution: int
+    service: int
+    state: str
+    epoch: int
+    batch: int
+    beat: int
+    owner: Mapping[str, Any] | None
+    executor: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """A task as the compiler makes it and the engine loads it; columns as in `Task`."""
+
+    position: int
+    name: str
+    id: int = 0
+    stub: str | None = None
+    state: str = "pending"
+    waits_for: tuple[int, ...] = ()
+    function: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    dynamic: tuple[str, ...] = ()
+    secret: tuple[str, ...] = ()
+    node_id: int | None = None
+    relationship_id: int | None = None
+    plugin_id: int | None = None
+    interface_name: str = ""
+    operation_name: str = ""
+    max_attempts: int = 1
+    retry_interval: float = 0.0
+    ignore_failure: bool = False
+    timeout: float | None = None
+    attempts: int = 0
+    failures: int = 0
+    lost: int = 0
+    interruptions: int = 0
+    due_at: datetime | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One task's change, made only if its row still has `before` and `attempts`."""
+
+    task: int
+    before: str
+    attempts: int
+    changes: Mapping[str, Any]
+    """Column -> value; always with ``state``."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """A failed or lost attempt."""
+
+    task: int
+    number: int
+    outcome: Literal["failed", "lost"]
+    error: str
+    traceback: str = ""
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One log line."""
+
+    execution: int
+    level: str
+    message: str
+    created_at: datetime
+    task: int | None = None
+    attempt: int | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Everything one engine transaction writes."""
+
+    transitions: Sequence[Transition] = ()
+    edits: Sequence[Edit] = ()
+    nodes: Mapping[int, str] = field(default_factory=dict)
+    """Node id -> state."""
+    attempts: Sequence[AttemptRow] = ()
+    execution: Mapping[str, Any] = field(default_factory=dict)
+    """Columns of the execution that change, e.g. ``state`` and ``ended_at`` at its end."""
+
+
+class ClaimChangedError(Exception):
+    """The claim's execution changed state (somebody asked to cancel); `claim` is what holds now."""
+
+    def __init__(self, claim: Claim) -> None:
+        super().__init__(f"execution {claim.execution} is {claim.state} now")
+        self.claim = claim
