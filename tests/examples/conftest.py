@@ -95,8 +95,10 @@ class Project:
 
     @property
     def left_behind(self) -> list[str]:
-        """The files in the temporary folder and at home."""
-        return [str(each) for folder in (self.temporary, self._home) for each in folder.rglob("*")]
+        """What is in the temporary folder and at home, but for the folder that all of ours go to."""
+        ours = self.temporary / f"aria-{os.getuid()}"
+        return [str(each) for folder in (self.temporary, self._home) for each in folder.rglob("*")
+                if each != ours]
 
     def is_quiet(self) -> bool:
         """Whether nothing runs any more; a worker may need a moment to end."""
