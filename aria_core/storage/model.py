@@ -201,7 +201,7 @@ class ModelStorage(ABC):
 
     @abstractmethod
     def open(self) -> None:
-        """Connect, and create or check the schema; ``StorageUnavailableError`` in one sentence."""
+        """Connect; create the schema, or upgrade it; ``StorageUnavailableError`` in one sentence."""
 
     @abstractmethod
     def close(self) -> None:

@@ -20,6 +20,7 @@ from aria_core.exceptions import ConfigurationError, StorageUnavailableError
 from aria_core.modeling.models import SCHEMA_VERSION, ServiceTemplate
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.sql import SqlModelStorage
+from aria_core.storage.sql.migrations import Revisions
 from aria_core.testing.sample import add_service, at_once
 from aria_plugins.storage.sql import SqlStorage
 
@@ -110,7 +111,7 @@ def test_an_interrupted_creation_leaves_nothing(tmp_path: Path, monkeypatch: pyt
     url = f"sqlite:///{tmp_path}/aria.db"
     storage = SqlModelStorage(url)
     with monkeypatch.context() as patch:
-        patch.setattr("aria_core.storage.sql.schema.SCHEMA_VERSION", None)  # the last statement fails
+        patch.setattr(SqlModelStorage, "revisions", Revisions(newest=None))  # the last statement fails
         with pytest.raises(Exception, match="NOT NULL"):
             storage.open()
     with SqlModelStorage(url) as again:

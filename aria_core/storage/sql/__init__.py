@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -17,7 +17,8 @@ from aria_core.modeling.models import Model
 from aria_core.storage.model import Ledger, ModelStorage, ModelTable
 from aria_core.storage.sql.database import Database
 from aria_core.storage.sql.ledger import SqlLedger
-from aria_core.storage.sql.schema import drop_tables, make_or_check_tables
+from aria_core.storage.sql.migrations import Revisions
+from aria_core.storage.sql.schema import drop_tables, make_or_upgrade_tables
 from aria_core.storage.sql.sessions import ReadSession, Sessions
 from aria_core.storage.sql.sqlite_file import prepare_file
 from aria_core.storage.sql.tables import SqlModelTable
@@ -32,6 +33,9 @@ class SqlModelStorage(ModelStorage):
     everything else is taken to be reachable over the network. To support another database, derive
     from this class, give it engine options (``sqlalchemy.create_engine``), and override `spec`.
     """
+
+    revisions: ClassVar[Revisions] = Revisions()
+    """Which tables it works with."""
 
     def __init__(self, url: str, *, synchronous: str = "FULL",
                  engine_options: Mapping[str, Any] | None = None) -> None:
@@ -57,15 +61,16 @@ class SqlModelStorage(ModelStorage):
         return self._database
 
     def open(self) -> None:
-        """Connect; make the tables of an empty database, refuse those of another version.
+        """Connect; make the tables of an empty database, upgrade those of an older revision.
 
-        A SQLite file is made readable for its owner only. ``StorageUnavailableError`` in one sentence.
-        Opening twice is no harm.
+        An upgrade is one transaction, and is refused while somebody runs an execution on the tables;
+        tables of a newer revision, or of other origin, are refused always. A SQLite file is made
+        readable for its owner only. ``StorageUnavailableError`` in one sentence. Opening twice is no harm.
         """
         fresh = self._database is None
         try:
             database = self._opened()
-            make_or_check_tables(database)
+            make_or_upgrade_tables(database, self.revisions)
         except BaseException:
             if fresh:
                 self.close()
@@ -106,7 +111,7 @@ class SqlModelStorage(ModelStorage):
     @property
     def ledger(self) -> Ledger:
         """The engine's part."""
-        return SqlLedger(self.database)
+        return SqlLedger(self.database, self.revisions)
 
     def table(self, model: type[M]) -> ModelTable[M]:
         """The friendly table of a model."""

@@ -109,6 +109,35 @@ class Database:
             yield connection
 
     @contextmanager
+    def rebuild(self) -> Iterator[Connection]:
+        """Like `write`, for who changes tables.
+
+        SQLite replaces a table by dropping it, which would delete the rows that refer to it: foreign
+        keys are checked at the end instead.
+        """
+        with (self._turns, self._told(), self.writer.connect() as connection,
+              self._keys_unenforced(connection), connection.begin()):
+            yield connection
+            self._check_keys(connection)
+
+    @contextmanager
+    def _keys_unenforced(self, connection: Connection) -> Iterator[None]:
+        driver: Any = connection.connection.driver_connection
+        if self.is_sqlite:
+            driver.execute("PRAGMA foreign_keys=OFF")  # it would do nothing within a transaction
+        try:
+            yield
+        finally:
+            if self.is_sqlite:
+                driver.execute("PRAGMA foreign_keys=ON")
+
+    def _check_keys(self, connection: Connection) -> None:
+        if self.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
+            raise StorageUnavailableError(
+                f"a row of the table {broken[0]} in the database {self.shown_url} refers to a row of "
+                f"{broken[2]} that is not there; nothing was changed")
+
+    @contextmanager
     def _told(self) -> Iterator[None]:
         try:
             yield

@@ -29,6 +29,8 @@ from aria_core.modeling.states import (
 from aria_core.storage.model import Ledger
 from aria_core.storage.records import Batch, Claim, ClaimChangedError, LogRow, NewExecution, Pulse, TaskRow
 from aria_core.storage.sql.database import Database
+from aria_core.storage.sql.migrations import Revisions
+from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
     NODE_STATE,
     TASK_COLUMNS,
@@ -51,10 +53,11 @@ _RUNNING = [str(state) for state in RUNNING_TASK_STATES]
 
 
 class SqlLedger(Ledger):
-    """The ledger on one `Database`."""
+    """The ledger on one `Database` with the newest of `revisions`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, revisions: Revisions) -> None:
         self._database = database
+        self._revisions = revisions
 
     def claim_new(self, new: NewExecution) -> Claim:
         """See `Ledger.claim_new`."""
@@ -62,10 +65,15 @@ class SqlLedger(Ledger):
                   "epoch": 1, "batch": 0, "beat": 0}
         try:
             with self._database.write() as connection:
+                self._check_tables(connection)
                 key: Any = connection.execute(insert(_execution).values(values)).inserted_primary_key
         except IntegrityError as error:
             raise self._cannot_claim(new.service_id) from error
         return Claim(key[0], 1, 0, ExecutionState.PENDING)
+
+    def _check_tables(self, connection: Connection) -> None:
+        # They may have been upgraded after this process opened them; who upgrades waits for claims.
+        check_revision(connection, self._database, self._revisions)
 
     def _cannot_claim(self, service: int) -> StorageError:
         with self._database.read() as connection:
@@ -85,6 +93,7 @@ class SqlLedger(Ledger):
             epoch=seen.epoch + 1, batch=seen.batch + 1, owner=owner, state=state, ended_at=None, error=None)
         try:
             with self._database.write() as connection:
+                self._check_tables(connection)
                 if connection.execute(taken).rowcount != 1:
                     raise ExecutionOwnedError(f"execution {seen.execution} was just taken by another runner")
                 if not adopt:
