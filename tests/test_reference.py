@@ -6,15 +6,17 @@ import inspect
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 import aria_core.exceptions
 import aria_core.orchestrator.exceptions
 from aria_core.config import Config
-from aria_core.exceptions import AriaError
+from aria_core.exceptions import AriaError, LoadError
 from aria_core.extensions import Extensions
-from aria_core.extensions.kinds import EXECUTORS, MODEL_STORAGES, RESOURCE_STORAGES
+from aria_core.extensions.kinds import EXECUTORS, LOADERS, MODEL_STORAGES, RESOURCE_STORAGES
 from aria_core.modeling.models import Model
+from aria_core.modeling.specification import LoadedTemplate
 from aria_core.orchestrator import events
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -99,3 +101,54 @@ def test_every_file_on_the_tour_is_there():
              for each in (DOCS.parent / folder).rglob("*.py")]
     missing = [each for each in modules if not any(file.endswith(f"/{each}") for file in files)]
     assert len(modules) > 20 and not missing
+
+
+TEMPLATE = """
+tosca_definitions_version: tosca_simple_yaml_1_3
+topology_template:
+  inputs:
+    name: {{type: string, default: a}}
+  node_templates:
+    one:
+      type: tosca.nodes.Root
+      interfaces:
+        Standard:
+          operations:
+            create:
+              implementation:
+                primary: create.sh
+                dependencies: [{setting}]
+  outputs:
+    out: {{value: {value}}}
+"""
+
+
+def load(folder: Path, setting: str = "''", value: str = "''") -> LoadedTemplate:
+    (folder / "create.sh").touch()
+    source = folder / "template.yaml"
+    source.write_text(TEMPLATE.format(setting=setting, value=value))
+    loader = Extensions(environ={}).driver(LOADERS, "tosca")()
+    return loader.load(source, Path.read_bytes)
+
+
+def test_every_setting_of_an_operation_has_an_effect(tmp_path):
+    for setting, _ in rows("reference/templates.md", "### How an operation is run"):
+        quoted = "'" + code(setting).replace("'", "''") + "'"
+        operation = load(tmp_path, quoted).template.nodes["one"].interfaces["Standard"].operations["create"]
+        changed = {each: getattr(operation, each) for each in
+                   ("max_attempts", "retry_interval", "ignore_failure", "timeout", "process")}
+        assert [each for each in changed.values() if each not in (None, {})], setting
+
+
+def test_what_is_told_to_be_missing_is_refused_and_says_so(tmp_path):
+    text = (DOCS / "reference/templates.md").read_text()
+    missing = text.partition("## What is not, yet")[2].partition("\n\n## ")[0]
+    functions = re.findall(r"`(get_\w+)`", missing)
+    assert functions == ["get_operation_output", "get_nodes_of_type"]
+    for each, arguments in zip(functions, ("[one, Standard, create, x]", "[tosca.nodes.Root]"), strict=True):
+        with pytest.raises(LoadError, match="not supported yet"):
+            load(tmp_path, value=f"{{{each}: {arguments}}}")
+    for name in ("tosca_2_0", "tosca_simple_profile_for_nfv_1_0"):
+        (tmp_path / "other.yaml").write_text(f"tosca_definitions_version: {name}\n")
+        with pytest.raises(LoadError, match="not supported yet"):
+            Extensions(environ={}).driver(LOADERS, "tosca")().load(tmp_path / "other.yaml", Path.read_bytes)
