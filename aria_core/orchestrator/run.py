@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
+from dataclasses import replace
 
 from aria_core.clock import Clock
 from aria_core.exceptions import AriaError
 from aria_core.modeling.models import Execution, Service
-from aria_core.modeling.states import ExecutionState
+from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState
 from aria_core.orchestrator.call_maker import CallMaker
 from aria_core.orchestrator.context.source import ContextSource
+from aria_core.orchestrator.draft import record
 from aria_core.orchestrator.engine import Engine
 from aria_core.orchestrator.events import Emitter, WorkflowEvent, WorkflowEventKind
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.inbox import CancelSeen, EngineInbox, OwnershipLost, StopAsked
 from aria_core.orchestrator.log_writer import LogWriter
 from aria_core.orchestrator.ownership import Lease
+from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import make_plan, prepare, template_code
 from aria_core.orchestrator.progress import Progress
@@ -42,7 +45,6 @@ class Run:
         self._executor = executor
         self._clock = clock
         self._claim = claim
-        self._engine: Engine | None = None
         self._execution: Execution = model.execution.get(claim.execution)
         self._hooks = hooks
         self._emitter = Emitter(hooks.listeners)
@@ -63,13 +65,13 @@ class Run:
         """Run to the end; the execution's state then. See `WorkflowRunner.execute`."""
         with ExitStack() as stack:
             stack.callback(self._emitter.close)
-            sweep()
             stack.callback(self._writer.close)
             stack.callback(self._source.close)
+            stack.push(self._let_go)
             lease = Lease(self._model.ledger, self._claim, self._clock, self._ownership_changed)
             stack.callback(lease.stop)
             lease.start()
-            stack.push(self._let_go)
+            sweep()
             service = self._model.service.get(self._execution.service_id or 0)
             code = stack.enter_context(template_code(self._resource, service))
             rows = self._graph(service, code, retry_failed)
@@ -79,11 +81,10 @@ class Run:
         """Something broke: the execution is nobody's from now on, so that it can be resumed at once."""
         if error is None:
             return
-        claim = self._claim if self._engine is None else self._engine.claim
         try:
-            self._model.ledger.record_batch(claim, Batch(execution={"owner": None}))
-        except (AriaError, ClaimChangedError) as problem:
-            _log.debug("execution %d was not released: %s", claim.execution, problem)
+            self._model.ledger.release(self._claim)
+        except AriaError as problem:
+            _log.warning("execution %d was not released: %s", self._claim.execution, problem)
 
     def _ownership_changed(self, what: str | AriaError) -> None:
         self._inbox.post(OwnershipLost(what) if isinstance(what, AriaError) else CancelSeen())
@@ -96,15 +97,23 @@ class Run:
         if rows:
             self._say("resumed", retry_failed=retry_failed)
             return rows
-        if self._claim.state == ExecutionState.CANCELLING:
-            return []
         try:
-            self._store_graph(service, code)
+            if self._claim.state != ExecutionState.CANCELLING:
+                self._store_graph(service, code)
         except ClaimChangedError as changed:
             self._claim = changed.claim
+        if self._claim.state != ExecutionState.STARTED:
+            self._end_without_graph()
             return None
         self._say("started")
         return self._model.ledger.load_graph(self._claim.execution)
+
+    def _end_without_graph(self) -> None:
+        """Somebody cancelled: there is nothing to end but the execution itself."""
+        if self._claim.state == ExecutionState.CANCELLING:
+            end = {"state": ExecutionState.CANCELLED, "ended_at": self._clock.now(), "owner": None}
+            self._claim = record(self._model.ledger, self._clock, self._claim, Batch(execution=end))
+        self._say("cancelled")
 
     def _store_graph(self, service: Service, code: str | None) -> None:
         try:
@@ -116,14 +125,23 @@ class Run:
             self._fail_before_start(error)
             raise
         edits = plan.edits if self._executor.runs_operations else []
-        self._claim = self._model.ledger.create_graph(self._claim, plan.tasks, edits, self._clock.now())
+        self._claim = ride_out(self._clock, lambda again: self._create_graph(plan.tasks, edits, again))
+
+    def _create_graph(self, tasks: list[TaskRow], edits: list[Edit], again: bool) -> Claim:
+        ledger, claim = self._model.ledger, self._claim
+        if again:
+            now = ledger.pulse(claim.execution)
+            if now.epoch == claim.epoch and now.batch > claim.batch:  # it was committed after all
+                return replace(claim, batch=now.batch, state=now.state)
+        return ledger.create_graph(claim, tasks, edits, self._clock.now())
 
     def _fail_before_start(self, error: BaseException) -> None:
         cause = str(error) if isinstance(error, AriaError) else f"{type(error).__name__}: {error}"
         self._writer.write("ERROR", f"the workflow {self._execution.workflow_name!r} failed: {cause}")
         ledger = self._model.ledger
         pulse = ledger.pulse(self._claim.execution)
-        if pulse.epoch == self._claim.epoch and ledger.abandon(pulse, ExecutionState.FAILED, cause):
+        is_ours = pulse.epoch == self._claim.epoch and pulse.state in ACTIVE_EXECUTION_STATES
+        if is_ours and ledger.abandon(pulse, ExecutionState.FAILED, cause):
             self._say("failed", error=cause)
 
     def _as_new(self) -> NewExecution:
@@ -141,8 +159,7 @@ class Run:
             CallMaker(self._model, self._plugins, service, self._execution.workflow_name, code=code,
                       wrappers=self._hooks.wrappers),
             self._emitter, self._clock, self._writer.write, self._execution.workflow_name, service.id)
-        self._engine = Engine(around, self._claim, Progress(self._claim.execution, rows))
-        return self._engine.run()
+        return Engine(around, self._claim, Progress(self._claim.execution, rows)).run()
 
     def _flush(self, ref: CallRef, edits: list[Edit]) -> None:
         if not self._executor.runs_operations:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 from aria_core.clock import Clock, SystemClock
 from aria_core.exceptions import (
     AlreadyExistsError,
+    AriaError,
     ExecutionFailedError,
     ExecutionOwnedError,
     ResumeRefusedError,
@@ -18,6 +19,7 @@ from aria_core.extensions.kinds import EXECUTORS
 from aria_core.modeling.models import Execution, Service
 from aria_core.modeling.states import ExecutionState, TaskState
 from aria_core.orchestrator.call_maker import origin_of
+from aria_core.orchestrator.draft import record
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.ownership import wait_until_gone
@@ -65,6 +67,7 @@ class WorkflowRunner:
         self._clock: Clock = SystemClock()
         self._run: Run | None = None
         self._claim: Claim | None = None
+        self._stop_grace: float | None = None
         if execution_id is not None:
             self._execution_id = self._ledger.pulse(execution_id).execution
             return
@@ -100,13 +103,15 @@ class WorkflowRunner:
 
         Raises ``ExecutionFailedError`` (its message is the first cause), ``ExecutionOwnedError``
         while a living runner has it, ``FencedError`` if one took it over, ``ResumeRefusedError`` if a
-        later execution of the service exists, and what a workflow function raises.
+        later execution of the service exists, or for a dry one with an executor that is not and the
+        other way round, and what a workflow function raises.
         """
-        if self._claim is None and self._ledger.pulse(self._execution_id).state == ExecutionState.SUCCEEDED:
-            return ExecutionState.SUCCEEDED
-        claim = self._claim or self._take(retry_failed)
-        self._claim = None
-        state = self._execute(claim, retry_failed)
+        with ExitStack() as stack:
+            executor = self._given_executor or self._make_executor(stack)
+            claim, self._claim = self._claim or self._take(executor, retry_failed), None
+            if claim is None:
+                return ExecutionState.SUCCEEDED
+            state = self._execute(claim, executor, retry_failed)
         if state == ExecutionState.FAILED:
             raise ExecutionFailedError(self.execution.error or "the workflow failed")
         return state
@@ -125,7 +130,10 @@ class WorkflowRunner:
             return
         seen = self._ledger.pulse(self._execution_id)
         if seen.state == ExecutionState.CANCELLING and self._is_left(seen):
-            self._finish_cancel(seen)
+            try:
+                self._finish_cancel(seen)
+            except ExecutionOwnedError:
+                return  # somebody was quicker, and ends it
 
     # --- beside them
 
@@ -133,8 +141,9 @@ class WorkflowRunner:
         """Stop this runner, not the execution: dispatch nothing more, give what runs `grace` seconds.
 
         `execute` then returns ``started``; the execution can be resumed. Call again with a smaller
-        grace to hurry.
+        grace to hurry. Called before `execute`, it holds for that. From any thread or signal handler.
         """
+        self._stop_grace = grace
         if self._run is not None:
             self._run.stop(grace)
 
@@ -163,9 +172,13 @@ class WorkflowRunner:
         if active is not None and active.state == ExecutionState.PENDING and is_gone(active.owner):
             self._ledger.abandon(active, ExecutionState.CANCELLED, "its runner vanished before it began")
 
-    def _take(self, retry_failed: bool) -> Claim:
+    def _take(self, executor: Executor, retry_failed: bool) -> Claim | None:
+        """Claim an execution that exists; None if it has succeeded."""
         seen = self._ledger.pulse(self._execution_id)
+        if seen.state == ExecutionState.SUCCEEDED:
+            return None
         self._refuse_superseded(seen)
+        self._refuse_other_kind(executor)
         if not self._is_left(seen):
             raise ExecutionOwnedError(
                 f"execution {seen.execution} is being run by {describe_owner(seen.owner)}")
@@ -178,8 +191,17 @@ class WorkflowRunner:
             raise ResumeRefusedError(f"execution {seen.execution} cannot be resumed: the later execution "
                                      f"{latest} ({name}) of its service exists")
 
+    def _refuse_other_kind(self, executor: Executor) -> None:
+        """Tasks that a dry run ticked off never ran, so the two kinds must not be mixed."""
+        execution = self.execution
+        if execution.dry == executor.runs_operations:
+            raise ResumeRefusedError(
+                f"execution {execution.id} was dry: resume it with a dry executor, or start a new one"
+                if execution.dry else
+                f"execution {execution.id} was not dry: resume it with an executor that runs operations")
+
     def _is_left(self, seen: Pulse) -> bool:
-        """Whether its owner is gone. That holds for `seen`, not for a later look: someone may have taken it."""
+        """Whether its owner is gone: that of `seen`, for by now somebody else may have taken it."""
         gone = is_gone(seen.owner)
         return wait_until_gone(self._ledger, seen, self._clock) is not None if gone is None else gone
 
@@ -187,30 +209,42 @@ class WorkflowRunner:
         # Not only what is running: who took over before us may have died before it had ended the rest.
         unfinished = [_ref(seen.execution, row) for row in self._ledger.load_graph(seen.execution)
                       if row.attempts and row.state != TaskState.SUCCESS]
+        origin = origin_of(self._model.service.get(seen.service))
         try:
             claim: Claim = self._ledger.claim_existing(seen, this_process(), retry_failed=retry_failed)
         except AlreadyExistsError as error:
             raise ActiveExecutionsError(f"cannot resume execution {seen.execution}: {error}") from error
-        origin = origin_of(self._model.service.get(seen.service))
-        kill_all_marked([mark_of(ref, origin) for ref in unfinished])
+        with self._let_go_if_broken(claim):
+            kill_all_marked([mark_of(ref, origin) for ref in unfinished])
         return claim
 
     def _finish_cancel(self, seen: Pulse) -> None:
         claim = self._take_over(seen, retry_failed=False)
-        self._ledger.record_batch(claim, Batch(execution={
-            "state": ExecutionState.CANCELLED, "ended_at": self._clock.now(), "owner": None}))
+        end = {"state": ExecutionState.CANCELLED, "ended_at": self._clock.now(), "owner": None}
+        with self._let_go_if_broken(claim):
+            record(self._ledger, self._clock, claim, Batch(execution=end))
+
+    @contextmanager
+    def _let_go_if_broken(self, claim: Claim) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            with suppress(AriaError):
+                self._ledger.release(claim)
+            raise
 
     # --- running
 
-    def _execute(self, claim: Claim, retry_failed: bool) -> str:
-        with ExitStack() as stack:
-            executor = self._given_executor or self._make_executor(stack)
+    def _execute(self, claim: Claim, executor: Executor, retry_failed: bool) -> str:
+        with self._let_go_if_broken(claim):
             self._run = Run(self._model, self._resource, self._plugins, executor=executor,
                             clock=self._clock, claim=claim, hooks=self._hooks)
+            if self._stop_grace is not None:
+                self._run.stop(self._stop_grace)
             try:
                 return self._run.execute(retry_failed)
             finally:
-                self._run = None
+                self._run = self._stop_grace = None
 
     def _make_executor(self, stack: ExitStack) -> Executor:
         executor: Executor = Extensions().driver(EXECUTORS, DEFAULT_EXECUTOR)()

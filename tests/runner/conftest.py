@@ -116,6 +116,7 @@ def template() -> LoadedTemplate:
     builder.workflow("plan", "ops:plan", inputs={"steps": []})
     for name in ("nothing", "edits", "breaks", "cycle"):
         builder.workflow(name, f"ops:{name}")
+    builder.workflow("slow_to_plan", "ops:slow_to_plan", inputs={"effects": "", "gate": "", "breaks": ""})
     builder.workflow("missing", "ops:no_such_function")
     spec = builder.build()
     return LoadedTemplate(template=spec, directory=str(CODE))

@@ -1,5 +1,6 @@
 """Operations and workflows of the test services; each leaves one line in the effects file."""
 
+import builtins
 import os
 import time
 from pathlib import Path
@@ -179,3 +180,13 @@ def cycle(ctx, graph):
     graph.add_tasks(first, second)
     graph.add_dependency(first, second)
     graph.add_dependency(second, first)
+
+
+@workflow
+def slow_to_plan(ctx, graph, effects, gate, breaks):
+    leave(effects, "planning")
+    while not Path(gate).exists():
+        time.sleep(0.005)
+    if breaks:
+        raise getattr(builtins, breaks)("no plan")
+    graph.add_tasks(make(ctx, {"label": "planned"}))
