@@ -25,6 +25,7 @@ from aria_core.orchestrator.ready import ReadyQueue
 from aria_core.orchestrator.surroundings import Surroundings
 from aria_core.storage.records import AttemptRow, Claim, ClaimChangedError
 from aria_core.worker.calls import CallRef, Edit, Failed, Lost, Report, Started, Succeeded
+from aria_core.worker.logs import storable
 
 START_LINGERS = 0.02
 """Seconds that a start may wait to be stored: a call that ends meanwhile costs one commit, not two."""
@@ -111,7 +112,7 @@ class Engine:
         self._ready.release(task)
 
     def _note_start(self, task: TaskProgress, report: Started) -> None:
-        task.state, task.where = TaskState.STARTED, report.where
+        task.state, task.where = TaskState.STARTED, storable(report.where)[:255]
         task.started_at, task.began = self._around.clock.now(), self._around.clock.monotonic()
         waits = self._draft.may_wait_until
         is_first = not self._draft.writes_something
@@ -137,7 +138,7 @@ class Engine:
             task.interrupt(f"interrupted by {task.ending}", begun=True)
             return
         wait = task.fail_attempt(report, self._around.clock.now())
-        traceback = report.traceback if isinstance(report, Failed) else ""
+        traceback = storable(report.traceback) if isinstance(report, Failed) else ""
         self._draft.attempts.append(AttemptRow(
             task.row.id, task.attempts, "lost" if isinstance(report, Lost) else "failed",
             failure_text(report, task), traceback, task.where))

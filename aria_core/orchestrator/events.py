@@ -105,7 +105,7 @@ class Emitter:
         self._changed = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._failures: dict[Any, int] = {}
+        self._failures: dict[int, int] = {}
 
     @property
     def somebody_listens(self) -> bool:
@@ -154,14 +154,21 @@ class Emitter:
             self._call(listener, event)
 
     def _call(self, receiver: Callable[..., Any], event: Event) -> None:
-        if self._failures.get(receiver, 0) >= MAX_FAILURES:
+        key = _identity(receiver)
+        if self._failures.get(key, 0) >= MAX_FAILURES:
             return
         try:
             receiver(event)
-        except Exception:  # noqa: BLE001 - somebody else's code; it is logged and counted
-            self._failures[receiver] = self._failures.get(receiver, 0) + 1
+        except BaseException:  # noqa: BLE001 - somebody else's code; sys.exit would silence all others
+            self._failures[key] = self._failures.get(key, 0) + 1
             _log.warning("%r failed on %s", receiver, event, exc_info=True)
-            if self._failures[receiver] == MAX_FAILURES:
+            if self._failures[key] == MAX_FAILURES:
                 _log.warning("%r failed %d times in a row and is not called any more", receiver, MAX_FAILURES)
         else:
-            self._failures.pop(receiver, None)
+            self._failures.pop(key, None)
+
+
+def _identity(receiver: Callable[..., Any]) -> int:
+    """What tells receivers apart: they need not be hashable, and a bound method is made anew each time."""
+    owner = getattr(receiver, "__self__", None)
+    return hash((id(owner), id(getattr(receiver, "__func__", None)))) if owner is not None else id(receiver)

@@ -14,12 +14,12 @@ from aria_core.exceptions import StorageError
 from aria_core.storage.model import Ledger
 from aria_core.storage.records import LogRow
 from aria_core.worker.calls import CallRef
+from aria_core.worker.logs import message_of, storable
 
 WRITES_EVERY = 0.25
 """Seconds a line waits at most before it is committed."""
 MAX_WAITING = 100_000
 MAX_BATCH = 5_000
-MAX_MESSAGE = 64 * 1024
 
 _log = logging.getLogger("aria.logs")
 
@@ -44,8 +44,8 @@ class LogWriter:
     def write(self, level: str, message: str, task: int | None = None, attempt: int | None = None,
               traceback: str | None = None) -> None:
         """See `WriteLog`."""
-        self._put(LogRow(self._execution, level, _storable(message), self._clock.now(), task, attempt,
-                         traceback and _storable(traceback)))
+        self._put(LogRow(self._execution, level[:16], storable(message), self._clock.now(), task, attempt,
+                         traceback and storable(traceback)))
 
     def take(self, ref: CallRef, message: Mapping[str, Any]) -> None:
         """A line that a running call told; see `aria_core.worker.channel`."""
@@ -53,8 +53,8 @@ class LogWriter:
         moment = self._clock.now() if created is None else datetime.fromtimestamp(float(created), UTC)
         traceback = message.get("traceback")
         self._put(LogRow(self._execution, str(message.get("level", "INFO"))[:16],
-                         _storable(str(message.get("message", ""))), moment, ref.task, ref.attempt,
-                         traceback and _storable(str(traceback))))
+                         storable(str(message.get("message", ""))), moment, ref.task, ref.attempt,
+                         traceback and storable(str(traceback))))
 
     def _put(self, row: LogRow) -> None:
         with self._changed:
@@ -104,12 +104,6 @@ class LogWriter:
         return True
 
 
-def _storable(text: str) -> str:
-    """Text that every database takes: no NUL, no lone surrogates, at most 64 KiB characters."""
-    clean = text[:MAX_MESSAGE].replace("\0", "\N{SYMBOL FOR NULL}")
-    return clean.encode("utf-8", "replace").decode()
-
-
 class ExecutionLogHandler(logging.Handler):
     """Sends what a workflow function logs on ``ctx.logger`` to a `LogWriter`."""
 
@@ -120,4 +114,4 @@ class ExecutionLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take one record."""
         traceback = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
-        self._writer.write(record.levelname, record.getMessage(), traceback=traceback)
+        self._writer.write(record.levelname, message_of(record), traceback=traceback)

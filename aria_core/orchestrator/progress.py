@@ -10,12 +10,14 @@ from typing import Any
 from aria_core.modeling.states import TaskState, check_task_transition, lifecycle_states
 from aria_core.storage.records import TaskRow, Transition
 from aria_core.worker.calls import CallRef, Failed, Lost
+from aria_core.worker.logs import storable
 
 MAX_LOST_ATTEMPTS = 3
 MAX_INTERRUPTIONS = 20
 ALWAYS_CUT_OFF = (
     f"it was cut off {MAX_INTERRUPTIONS} times and is not sent again, because it may be what ends its "
     "runner; resume with retry_failed to try it all the same")
+_REASON_LIMIT = 16 * 1024
 
 _COLUMNS: dict[str, tuple[str, ...]] = {
     TaskState.SENT: ("state", "attempts", "sent_at", "started_at", "due_at"),
@@ -145,11 +147,11 @@ class TaskProgress:
 def failure_text(report: Failed | Lost, task: TaskProgress) -> str:
     """Why an attempt did not succeed, for people."""
     if isinstance(report, Failed):
-        return report.error
+        return storable(report.error, _REASON_LIMIT)
     if task.ending == "timeout":
         return f"timed out after {task.row.timeout:g} s"
     detail = f" ({report.detail})" if report.detail else ""
-    return f"the attempt was lost: its process {report.reason}{detail}"
+    return storable(f"the attempt was lost: its process {report.reason}{detail}", _REASON_LIMIT)
 
 
 class Progress:

@@ -85,12 +85,13 @@ class WorkerPool:
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the executor is closed, it takes no more calls")
+            if self._supervisor is None:
+                supervisor = threading.Thread(target=self._supervise, name="aria-workers", daemon=True)
+                supervisor.start()
+                self._supervisor = supervisor
             self._waiting.append(parcel)
             self._hand_out()
             needs_a_worker = self._lacks_worker()
-            if self._supervisor is None:
-                self._supervisor = threading.Thread(target=self._supervise, name="aria-workers", daemon=True)
-                self._supervisor.start()
         if needs_a_worker:
             self._wake()
 
@@ -296,6 +297,8 @@ class WorkerPool:
         with self._lock:
             self._workers.append(worker)
             self._hand_out()
+            if self._is_closed:
+                worker.quit()  # `close` came while it was started and has not seen it
 
     def _make_room(self) -> None:
         """Idle workers of other environments leave before they outnumber the slots."""

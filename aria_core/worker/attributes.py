@@ -10,6 +10,9 @@ from aria_core.exceptions import NotJsonError
 from aria_core.worker.calls import Edit
 from aria_core.worker.json_values import plain_json
 
+NAME_LIMIT = 255
+"""Characters that a storage keeps of an attribute's name."""
+
 
 class TrackedAttributes:
     """The attributes of one node or relationship.
@@ -34,6 +37,7 @@ class TrackedAttributes:
         problems = []
         for name, value in list(self.live.items()):
             try:
+                _check_length(name, f"{self._kind} {self._name}")
                 plain = plain_json({name: value}, f"{self._kind} {self._name}: attributes")[name]
                 if self._read.get(name) != _text(plain):
                     edits.append(Edit(self._kind, self._owner, name, plain))
@@ -65,6 +69,12 @@ class TrackedAttributes:
                 self.live.pop(edit.name, None)
             else:
                 self.live[edit.name] = edit.value
+
+
+def _check_length(name: Any, owner: str) -> None:
+    if isinstance(name, str) and len(name) > NAME_LIMIT:
+        raise NotJsonError(f"{owner}: the attribute {name[:40]}… has a name of {len(name)} characters; "
+                           f"at most {NAME_LIMIT} are kept")
 
 
 def _text(value: Any) -> str:

@@ -21,14 +21,19 @@ class ChannelHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one record."""
-        try:
-            message = record.getMessage()
-        except Exception:  # noqa: BLE001 - arguments that do not fit must not fail the operation
-            message = f"{record.msg!s} {record.args!r}"
+        message = message_of(record)
         details = "".join(traceback.format_exception(record.exc_info[1])) if record.exc_info else None
         self._channel.tell({
             "tell": "log", "level": record.levelname, "message": storable(message),
             "traceback": details and storable(details), "created_at": record.created})
+
+
+def message_of(record: logging.LogRecord) -> str:
+    """The record's text; arguments that do not fit stand behind it and fail nobody."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - they may be anything, and so may what they raise
+        return f"{record.msg!s} {record.args!r}"
 
 
 def private_logger(name: str, channel: Channel) -> logging.Logger:

@@ -151,7 +151,7 @@ class ThreadExecutor(Executor):
     def _run(self, running: _Running) -> Report:
         call = running.call
         if call.plugin is not None:
-            return self._run_elsewhere(call)
+            return self._run_elsewhere(running)
         self._report(Started(call.ref, self._where))
         report = run_call(call, InboxChannel(self._inbox, call.ref), running.cancelled)
         if not isinstance(report, Failed):
@@ -159,13 +159,16 @@ class ThreadExecutor(Executor):
         kill_marked(call.mark, FAILED_ATTEMPT_GRACE)
         return Lost(call.ref, "terminated", report.error) if running.is_terminated else report
 
-    def _run_elsewhere(self, call: Call) -> Report:
+    def _run_elsewhere(self, running: _Running) -> Report:
+        call = running.call
         final = self._finals[call.ref] = SimpleQueue()
         try:
             self._workers.submit(call)
+            if running.cancelled.is_set():  # perhaps before the workers knew of the call
+                self._workers.terminate(call.ref, FAILED_ATTEMPT_GRACE)
             return final.get()
-        except RuntimeError as error:
-            return Failed(call.ref, str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, without a report nobody would go on
+            return Failed(call.ref, f"{type(error).__name__}: {error}")
         finally:
             del self._finals[call.ref]
 

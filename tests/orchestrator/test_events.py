@@ -86,6 +86,33 @@ def test_a_receiver_that_raises_disturbs_nobody_and_is_left_alone_after_five_tim
     assert "is not called any more" in caplog.text
 
 
+def test_a_receiver_that_wants_to_end_the_program_silences_nobody() -> None:
+    heard: list[Any] = []
+
+    def leaving(event: Any) -> None:
+        raise SystemExit(3)
+
+    deliver([task_event("sent", task) for task in range(3)], leaving, heard.append)
+    assert len(heard) == 3
+
+
+@dataclasses.dataclass
+class Counting:
+    """A receiver that cannot be hashed, like every dataclass that can be changed."""
+
+    calls: int = 0
+
+    def __call__(self, event: Any) -> None:
+        self.calls += 1
+        raise RuntimeError("broken receiver")
+
+
+def test_receivers_need_not_be_hashable_and_are_left_alone_all_the_same() -> None:
+    first, second = Counting(), Counting()
+    deliver([task_event("sent", task) for task in range(8)], first, second.__call__)
+    assert (first.calls, second.calls) == (5, 5)
+
+
 def test_a_success_between_failures_starts_the_count_anew() -> None:
     calls: list[int] = []
 

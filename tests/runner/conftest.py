@@ -114,7 +114,7 @@ def template() -> LoadedTemplate:
     one.requires(two, "host", hosted=True, interfaces={"Test": {
         "copy_attribute": "ops:copy_attribute", "say": "ops:say", "host_address": "ops:host_address"}})
     builder.workflow("plan", "ops:plan", inputs={"steps": []})
-    for name in ("nothing", "edits", "breaks", "cycle"):
+    for name in ("nothing", "edits", "breaks", "cycle", "logs_badly"):
         builder.workflow(name, f"ops:{name}")
     builder.workflow("slow_to_plan", "ops:slow_to_plan", inputs={"effects": "", "gate": "", "breaks": ""})
     builder.workflow("missing", "ops:no_such_function")

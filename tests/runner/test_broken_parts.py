@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -19,10 +20,12 @@ from aria_core.modeling.builder import TemplateBuilder, call
 from aria_core.modeling.expressions import get_attribute
 from aria_core.modeling.specification import LoadedTemplate
 from aria_core.orchestrator.executor import Executor, Inbox
+from aria_core.orchestrator.future_executor import FutureExecutor
 from aria_core.orchestrator.topology import create_service, store_template
 from aria_core.orchestrator.workflow_runner import WorkflowRunner
 from aria_core.storage.owners import this_process
 from aria_core.storage.sql import SqlModelStorage
+from aria_core.worker.calls import Call
 from aria_plugins.executors.dry import DryExecutor
 from aria_plugins.executors.thread import ThreadExecutor
 
@@ -256,3 +259,33 @@ def test_a_storage_that_is_away_for_a_moment_fails_no_operation(lab: Any, model_
         assert storage.refused == 2
         assert [row.failures for row in storage.task if row.stub is None] == [0]
     assert lab.effects == ["a"]
+
+
+class Unlucky(FutureExecutor):
+    """Its futures fail with words that no database keeps."""
+
+    def start(self, call: Call) -> Future[bytes]:
+        future: Future[bytes] = Future()
+        future.set_exception(RuntimeError("a\0b \ud800 " + "x" * 100_000))
+        return future
+
+
+def test_a_reason_that_no_database_keeps_is_kept_as_well_as_it_can_be(lab: Any) -> None:
+    with Unlucky() as executor, pytest.raises(ExecutionFailedError, match="RuntimeError: a"):
+        lab.runner(steps=[{"label": "a", "max_attempts": 1}], executor=executor).execute()
+    attempt, *_ = lab.model.attempt
+    assert attempt.outcome == "lost"
+    assert len(attempt.error) < 20_000
+
+
+def test_an_attribute_with_too_long_a_name_fails_its_operation_and_nothing_else(lab: Any) -> None:
+    with pytest.raises(ExecutionFailedError, match="at most 255"):
+        lab.run({"label": "a", "do": "set_attribute", "arguments": {"name": "n" * 256, "value": 1},
+                 "max_attempts": 1})
+    assert lab.run({"label": "b", "do": "set_attribute", "arguments": {"name": "n" * 255, "value": 1}})
+
+
+def test_a_log_line_whose_arguments_do_not_fit_fails_no_workflow(lab: Any) -> None:
+    runner = lab.runner("logs_badly")
+    assert runner.execute() == "succeeded"
+    assert [row.message for row in lab.model.log] == ["%d things ('many',)"]

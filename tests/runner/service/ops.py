@@ -190,3 +190,8 @@ def slow_to_plan(ctx, graph, effects, gate, breaks):
     if breaks:
         raise getattr(builtins, breaks)("no plan")
     graph.add_tasks(make(ctx, {"label": "planned"}))
+
+
+@workflow
+def logs_badly(ctx, graph):
+    ctx.logger.info("%d things", "many")
