@@ -19,8 +19,9 @@ from aria_core.storage.model import ModelStorage
 from aria_core.storage.resource import ResourceStorage
 
 
-def pytest_configure() -> None:
-    os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this run, not for those that tests start
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("numprocesses", None):  # xdist's own processes need them
+        os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this run, not for those that tests start
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,8 @@ class OperationContext:
 
     def __init__(self, call: Call, channel: Channel | None = None,
                  cancelled: threading.Event | None = None) -> None:
+        self.name = call.name
+        """The name of the task; the decorator's `suffix_template` gives a longer one."""
         self._call = call
         self._channel: Channel = channel or NoChannel()
         self._actors = Actors(self._channel)
@@ -70,11 +72,6 @@ class OperationContext:
         self.service = ServiceView(self._channel, call.service, call.service_name)
         self.model = Model(self._channel, self._actors)
         self.logger = private_logger(f"aria.task.{call.ref}", self._channel)
-
-    @property
-    def name(self) -> str:
-        """The name of the task."""
-        return self._call.name
 
     @property
     def mark(self) -> str:

@@ -144,8 +144,17 @@ def exit_code(run: Callable[[], Any]) -> int:
         _forget_output()
         return 0  # the reader has what it wanted
     except BaseException as error:  # noqa: BLE001 - the end of the program
-        return _told(error)
+        code = _told(error)
+    _flush()
     return int(code)
+
+
+def _flush() -> None:
+    """Leave nothing to the interpreter's own flush, whose failure would be another exit code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
 
 
 def _forget_output() -> None:

@@ -173,7 +173,6 @@ class TestOperation:
 
         assert create(ctx=operation_context(), a=1, b=2) == {"a": 1, "b": 2}
 
-    @pytest.mark.xfail(raises=AttributeError, reason="the worker's OperationContext.name cannot be set yet")
     def test_the_suffix_template_changes_the_name_on_display(self):
         @operation(suffix_template="{ctx.node.name}-{port}")
         def create(ctx, port=80):

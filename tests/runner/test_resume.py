@@ -170,6 +170,7 @@ def test_a_runner_that_was_taken_over_changes_nothing_any_more(lab: Any) -> None
         {"label": "b", "after": ["a"]}])
     wait = lab.in_thread(runner)
     lab.wait_for_effect("a")
+    lab.wait_for_state(runner, "a", "started")  # nothing else moves the row then
     ledger = lab.model.ledger
     thief = ledger.claim_existing(ledger.pulse(runner.execution_id), this_process(), retry_failed=False)
     gate(lab).touch()
