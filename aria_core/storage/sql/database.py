@@ -113,12 +113,15 @@ class Database:
         """Like `write`, for who changes tables.
 
         SQLite replaces a table by dropping it, which would delete the rows that refer to it: foreign
-        keys are checked at the end instead.
+        keys are checked at the end instead. Every error of the database is ``StorageUnavailableError``.
         """
-        with (self._turns, self._told(), self.writer.connect() as connection,
-              self._keys_unenforced(connection), connection.begin()):
-            yield connection
-            self._check_keys(connection)
+        try:
+            with (self._turns, self._told(), self.writer.connect() as connection,
+                  self._keys_unenforced(connection), connection.begin()):
+                yield connection
+                self._check_keys(connection)
+        except IntegrityError as error:
+            raise self.unavailable(error) from error
 
     @contextmanager
     def _keys_unenforced(self, connection: Connection) -> Iterator[None]:
