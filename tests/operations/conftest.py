@@ -53,7 +53,8 @@ class Host:
     @property
     def left_behind(self) -> list[Path]:
         """What is left of temporary files, below the folder that holds all of ours."""
-        return [*self.temporary.glob("*/*"), *(each for each in self.temporary.iterdir() if not each.is_dir())]
+        files = (each for each in self.temporary.iterdir() if not each.is_dir())
+        return [*self.temporary.glob("*/*"), *files]
 
     def out(self, script: str, process: dict[str, Any] | None = None, **keywords: Any) -> list[str]:
         """The lines a script printed; it must end well."""
