@@ -170,6 +170,19 @@ def wait_for(file: Path, process: subprocess.Popen[str]) -> None:
         time.sleep(0.01)
 
 
+@contextmanager
+def each_statement(tell: Callable[[str], object]) -> Iterator[None]:
+    """Tells every statement of this process before it is executed."""
+    def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        tell(" ".join(statement.split()))
+
+    event.listen(Engine, "before_cursor_execute", before)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", before)
+
+
 def kill(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
@@ -212,16 +225,8 @@ def test_tables_that_are_up_to_date_cost_one_select(model_storage_url: str) -> N
     with SqlModelStorage(model_storage_url):  # makes the tables
         pass
     statements: list[str] = []
-
-    def note(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        statements.append(" ".join(statement.split()))
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        with SqlModelStorage(model_storage_url):
-            assert statements == ["SELECT schema.version FROM schema"]
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
+    with each_statement(statements.append), SqlModelStorage(model_storage_url):
+        assert statements == ["SELECT schema.version FROM schema"]
 
 
 def test_alembic_is_not_imported_for_new_tables_nor_for_those_that_are_up_to_date(empty_url: str) -> None:
@@ -273,6 +278,25 @@ def test_processes_that_open_older_tables_at_once_upgrade_them_once(
     told = [process.communicate("go\n")[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, told
     assert "".join(told).count("upgraded the tables") == 1, told
+    assert revision(model_storage_url) == NEXT
+
+
+def test_who_was_not_the_first_to_upgrade_leaves_the_tables_alone(
+        model_storage_url: str, next_storage: type[SqlModelStorage],
+        caplog: pytest.LogCaptureFixture) -> None:
+    with SqlModelStorage(model_storage_url):
+        pass
+    told: list[str] = []
+
+    def overtake(statement: str) -> None:
+        told.append(statement)
+        if len(told) == 2:  # the revision has been read, the tables are not locked yet
+            with next_storage(model_storage_url):
+                pass
+
+    with each_statement(overtake), next_storage(model_storage_url) as storage:
+        assert len(storage.execution.list()) == 0
+    assert caplog.text.count("upgraded the tables") == 1
     assert revision(model_storage_url) == NEXT
 
 
