@@ -289,6 +289,27 @@ class LedgerContract:
             take_over(storage, claim)
         assert storage.ledger.pulse(claim.execution).state == "failed"
 
+    def test_what_succeeded_is_neither_taken_nor_abandoned(self, storage: ModelStorage) -> None:
+        claim = start_service(storage, add_service(storage))
+        storage.ledger.record_batch(claim, Batch(execution={"state": "succeeded", "ended_at": MOMENT}))
+        before = everything(storage, claim)
+        with pytest.raises(StorageError):
+            take_over(storage, claim)
+        with pytest.raises(StorageError):
+            storage.ledger.abandon(storage.ledger.pulse(claim.execution), "failed")
+        assert everything(storage, claim) == before
+
+    def test_an_execution_is_released_by_its_owner_and_nobody_else(self, storage: ModelStorage) -> None:
+        claim = start_service(storage, add_service(storage))
+        storage.ledger.record_batch(claim, Batch())
+        storage.ledger.request_cancel(claim.execution)
+        storage.ledger.release(claim)  # its batch and state are old, its epoch is not
+        seen = storage.ledger.pulse(claim.execution)
+        assert (seen.owner, seen.state) == (None, "cancelling")
+        take_over(storage, claim)
+        storage.ledger.release(claim)
+        assert storage.ledger.pulse(claim.execution).owner == NEW_OWNER
+
     def test_pending_and_cancelling_survive_a_takeover(self, storage: ModelStorage) -> None:
         claim = claim_service(storage, add_service(storage, "one"))
         assert take_over(storage, claim).state == "pending"

@@ -201,6 +201,23 @@ class ResumeCancelsOthers(SqlLedger):
         return super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt)
 
 
+DOUBLES.breaks("test_what_succeeded_is_neither_taken_nor_abandoned")(
+    swallowing(SqlLedger, StorageError, None, "claim_existing"))
+
+
+@DOUBLES.breaks("test_an_execution_is_released_by_its_owner_and_nobody_else")
+class AnybodyReleases(SqlLedger):
+    def release(self, claim):
+        super().release(up_to_date(self, claim, "epoch"))
+
+
+@DOUBLES.breaks("test_an_execution_is_released_by_its_owner_and_nobody_else")
+class ReleasesOnlyTheLatest(SqlLedger):
+    def release(self, claim):
+        if self.pulse(claim.execution).batch == claim.batch:
+            super().release(claim)
+
+
 @DOUBLES.breaks("test_pending_and_cancelling_survive_a_takeover")
 class TakeoverStarts(SqlLedger):
     def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
@@ -249,7 +266,7 @@ class LogsOfSomeThreads(SqlLedger):
 @pytest.mark.parametrize("name", DOUBLES.names)
 def test_a_ledger_that_breaks_it_is_found(name: str, tmp_path: Path) -> None:
     for number, kind in enumerate(DOUBLES.of(name)):
-        ledger = property(lambda storage, kind=kind: kind(storage.database))
+        ledger = property(lambda storage, kind=kind: kind(storage.database, storage.revisions))
         broken = type("Broken", (SqlModelStorage,), {"ledger": ledger})
         with broken(f"sqlite:///{tmp_path}/{number}/aria.db", synchronous="OFF") as storage:
             DOUBLES.check(name, {"storage": storage})

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 import venv
 from collections.abc import Iterator
 from pathlib import Path
@@ -312,3 +313,15 @@ def test_the_start_says_where(bench: Bench) -> None:
     assert isinstance(report, Succeeded)
     [start] = [each for each in bench.inbox.reports(ref) if isinstance(each, Started)]
     assert start.where.endswith(f":{report.result['pid']}")
+
+
+def test_closing_while_a_process_is_being_started_does_not_wait_for_it(tmp_path: Path) -> None:
+    for milliseconds in range(10):
+        executor = ProcessExecutor(slots=1)
+        bench = Bench(executor, tmp_path)
+        executor.open(bench.inbox)
+        bench.submit("nothing")
+        time.sleep(milliseconds / 1000)  # somewhere in the start
+        began = time.monotonic()
+        executor.close(10.0)
+        assert time.monotonic() - began < 5.0
