@@ -50,11 +50,11 @@ if TYPE_CHECKING:
     from aria_core.modeling.models import Execution as Execution
     from aria_core.modeling.models import Log as Log
     from aria_core.modeling.models import Node as Node
-    from aria_core.modeling.models import Parameter as Parameter
     from aria_core.modeling.models import Plugin as Plugin
     from aria_core.modeling.models import Service as Service
     from aria_core.modeling.models import ServiceTemplate as ServiceTemplate
     from aria_core.modeling.models import Task as Task
+    from aria_core.modeling.parameters import Parameter as Parameter
     from aria_core.modeling.specification import ArtifactSpec as ArtifactSpec
     from aria_core.modeling.specification import CapabilitySpec as CapabilitySpec
     from aria_core.modeling.specification import InterfaceSpec as InterfaceSpec
@@ -205,7 +205,7 @@ _HOMES = {
     "OperationContext": "aria_core.worker.context",
     "OperationSpec": "aria_core.modeling.specification",
     "OperationTask": "aria_core.orchestrator.tasks",
-    "Parameter": "aria_core.modeling.models",
+    "Parameter": "aria_core.modeling.parameters",
     "ParameterSpec": "aria_core.modeling.specification",
     "Plugin": "aria_core.modeling.models",
     "PluginAlreadyExistsError": "aria_core.orchestrator.exceptions",

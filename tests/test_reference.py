@@ -15,7 +15,7 @@ from aria_core.config import Config
 from aria_core.exceptions import AriaError, LoadError
 from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import EXECUTORS, LOADERS, MODEL_STORAGES, RESOURCE_STORAGES
-from aria_core.modeling.models import Model
+from aria_core.modeling.base import Model
 from aria_core.modeling.specification import LoadedTemplate
 from aria_core.orchestrator import events
 

@@ -7,56 +7,23 @@ service keeps its template.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, inspect
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.orm import relationship as related
 from sqlalchemy.orm.collections import attribute_keyed_dict
 
-from aria_core.modeling.mutable import track_json
+from aria_core.modeling.base import Model, owner, utc_now
+from aria_core.modeling.parameters import Attribute, Parameter
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState, NodeState, TaskState
 from aria_core.modeling.types import JsonText, UtcDateTime
 
 SCHEMA_VERSION = 1
 
 _OWNED = "all, delete-orphan"
-
-
-def utc_now() -> datetime:
-    """This moment, timezone-aware, in UTC."""
-    return datetime.now(UTC)
-
-
-def _owner(target: str) -> Mapped[int | None]:
-    return mapped_column(ForeignKey(f"{target}.id", ondelete="CASCADE"), index=True)
-
-
-class Model(DeclarativeBase):
-    """Base of all models: an integer id and readable constraint names."""
-
-    metadata = MetaData(naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    })
-
-    id: Mapped[int] = mapped_column(primary_key=True, sort_order=-1)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The columns by name."""
-        return {each.key: getattr(self, each.key) for each in type(self).__mapper__.column_attrs}
-
-    def __repr__(self) -> str:
-        identity, name = inspect(self).identity, self.__dict__.get("name")  # without reading a row
-        return f"<{type(self).__name__} {identity[0] if identity else None}{f' {name!r}' if name else ''}>"
-
-
-track_json(Model)
 
 
 class Schema(Model):
@@ -91,7 +58,7 @@ class NodeTemplate(Model):
     __tablename__ = "node_template"
     __table_args__ = (UniqueConstraint("service_template_id", "name"),)
 
-    service_template_id: Mapped[int | None] = _owner("service_template")
+    service_template_id: Mapped[int | None] = owner("service_template")
     name: Mapped[str] = mapped_column(String(255))
     type_name: Mapped[str] = mapped_column(String(255), default="")
     content: Mapped[Any] = mapped_column(JsonText, default=dict)
@@ -136,7 +103,7 @@ class Node(Model):
     __tablename__ = "node"
     __table_args__ = (UniqueConstraint("service_id", "name"),)
 
-    service_id: Mapped[int | None] = _owner("service")
+    service_id: Mapped[int | None] = owner("service")
     node_template_id: Mapped[int | None] = mapped_column(ForeignKey("node_template.id", ondelete="SET NULL"))
     host_id: Mapped[int | None] = mapped_column(ForeignKey("node.id", ondelete="SET NULL"), index=True)
     name: Mapped[str] = mapped_column(String(255))
@@ -185,8 +152,8 @@ class Relationship(Model):
 
     __tablename__ = "relationship"
 
-    source_id: Mapped[int | None] = _owner("node")
-    target_id: Mapped[int | None] = _owner("node")
+    source_id: Mapped[int | None] = owner("node")
+    target_id: Mapped[int | None] = owner("node")
     name: Mapped[str] = mapped_column(String(255))
     """The name of the source's requirement."""
     position: Mapped[int] = mapped_column(default=0)
@@ -218,8 +185,8 @@ class Interface(Model):
         UniqueConstraint("node_id", "name"), UniqueConstraint("relationship_id", "name"),
         CheckConstraint("(node_id IS NULL) <> (relationship_id IS NULL)", name="one_owner"))
 
-    node_id: Mapped[int | None] = _owner("node")
-    relationship_id: Mapped[int | None] = _owner("relationship")
+    node_id: Mapped[int | None] = owner("node")
+    relationship_id: Mapped[int | None] = owner("relationship")
     name: Mapped[str] = mapped_column(String(255))
     type_name: Mapped[str] = mapped_column(String(255), default="")
 
@@ -235,8 +202,8 @@ class Operation(Model):
         UniqueConstraint("interface_id", "name"), UniqueConstraint("service_id", "name"),
         CheckConstraint("(interface_id IS NULL) <> (service_id IS NULL)", name="one_owner"))
 
-    interface_id: Mapped[int | None] = _owner("interface")
-    service_id: Mapped[int | None] = _owner("service")
+    interface_id: Mapped[int | None] = owner("interface")
+    service_id: Mapped[int | None] = owner("service")
     name: Mapped[str] = mapped_column(String(255))
     function: Mapped[str | None] = mapped_column(Text)
     """``package.module:name``; None: nothing to do."""
@@ -252,55 +219,12 @@ class Operation(Model):
     inputs: AssociationProxy[dict[str, Any]] = association_proxy("input_parameters", "value")
 
 
-class Parameter(Model):
-    """A declared value: an input, output, property or argument."""
-
-    __tablename__ = "parameter"
-    __table_args__ = (
-        UniqueConstraint("service_id", "role", "name"), UniqueConstraint("node_id", "name"),
-        UniqueConstraint("relationship_id", "name"), UniqueConstraint("operation_id", "name"),
-        CheckConstraint(
-            "(CASE WHEN service_id IS NULL THEN 0 ELSE 1 END) + (CASE WHEN node_id IS NULL THEN 0 ELSE 1 END)"
-            " + (CASE WHEN relationship_id IS NULL THEN 0 ELSE 1 END)"
-            " + (CASE WHEN operation_id IS NULL THEN 0 ELSE 1 END) = 1", name="one_owner"))
-
-    service_id: Mapped[int | None] = _owner("service")
-    node_id: Mapped[int | None] = _owner("node")
-    relationship_id: Mapped[int | None] = _owner("relationship")
-    operation_id: Mapped[int | None] = _owner("operation")
-    role: Mapped[str] = mapped_column(String(16), default="property")
-    """``input``, ``output``, ``property`` or ``argument``."""
-    name: Mapped[str] = mapped_column(String(255))
-    type_name: Mapped[str] = mapped_column(String(255), default="any")
-    description: Mapped[str] = mapped_column(Text, default="")
-    required: Mapped[bool] = mapped_column(default=False)
-    dynamic: Mapped[bool] = mapped_column(default=False)
-    """The value is an expression, evaluated on the live service."""
-    secret: Mapped[bool] = mapped_column(default=False)
-    value: Mapped[Any] = mapped_column(JsonText, nullable=True)
-
-
-class Attribute(Model):
-    """A value that operations change: one row per name, last writer wins."""
-
-    __tablename__ = "attribute"
-    __table_args__ = (
-        UniqueConstraint("node_id", "name"), UniqueConstraint("relationship_id", "name"),
-        CheckConstraint("(node_id IS NULL) <> (relationship_id IS NULL)", name="one_owner"))
-
-    node_id: Mapped[int | None] = _owner("node")
-    relationship_id: Mapped[int | None] = _owner("relationship")
-    name: Mapped[str] = mapped_column(String(255))
-    type_name: Mapped[str] = mapped_column(String(255), default="any")
-    value: Mapped[Any] = mapped_column(JsonText, nullable=True)
-
-
 class Execution(Model):
     """One run of one workflow on one service."""
 
     __tablename__ = "execution"
 
-    service_id: Mapped[int | None] = _owner("service")
+    service_id: Mapped[int | None] = owner("service")
     workflow_name: Mapped[str] = mapped_column(String(255))
     state: Mapped[str] = mapped_column(String(16), default=ExecutionState.PENDING)
     inputs: Mapped[Any] = mapped_column(JsonText, default=dict)
@@ -420,8 +344,8 @@ class Log(Model):
 
     __tablename__ = "log"
 
-    execution_id: Mapped[int | None] = _owner("execution")
-    task_id: Mapped[int | None] = _owner("task")
+    execution_id: Mapped[int | None] = owner("execution")
+    task_id: Mapped[int | None] = owner("task")
     attempt: Mapped[int | None]
     level: Mapped[str] = mapped_column(String(16))
     message: Mapped[str] = mapped_column(Text)

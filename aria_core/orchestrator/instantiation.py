@@ -8,15 +8,8 @@ from typing import Any
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.checks import host_of
 from aria_core.modeling.expressions import InputScope, bind_inputs, evaluate, input_names, needs_service
-from aria_core.modeling.models import (
-    Attribute,
-    Interface,
-    Node,
-    Operation,
-    Parameter,
-    Relationship,
-    Service,
-)
+from aria_core.modeling.models import Interface, Node, Operation, Relationship, Service
+from aria_core.modeling.parameters import Attribute, Parameter
 from aria_core.modeling.specification import (
     CapabilitySpec,
     InterfaceSpec,

@@ -14,7 +14,8 @@ from sqlalchemy import inspect as state_of
 from sqlalchemy.orm import Session
 
 from aria_core.exceptions import InvalidInputError
-from aria_core.modeling.models import Attribute, Node, Plugin, Relationship, Service
+from aria_core.modeling.models import Node, Plugin, Relationship, Service
+from aria_core.modeling.parameters import Attribute
 from aria_core.modeling.specification import ParameterSpec, WorkflowSpec
 from aria_core.orchestrator.arguments import WORKFLOW_DECORATOR_RESERVED_ARGUMENTS
 from aria_core.orchestrator.builtin import BUILTIN_WORKFLOWS

@@ -18,7 +18,8 @@ from aria_core.orchestrator.context.workflow import WorkflowContext, current
 from aria_core.orchestrator.exceptions import OperationNotFoundError
 
 if TYPE_CHECKING:
-    from aria_core.modeling.models import Node, Operation, Parameter, Relationship
+    from aria_core.modeling.models import Node, Operation, Relationship
+    from aria_core.modeling.parameters import Parameter
 
     ActorModel: TypeAlias = Node | Relationship
 

@@ -19,7 +19,8 @@ from aria_core.exceptions import (
 from aria_core.modeling.checks import check_name, check_template
 from aria_core.modeling.constraints import broken_constraints
 from aria_core.modeling.expressions import InputScope, MissingValueError, evaluate
-from aria_core.modeling.models import NodeTemplate, Operation, Parameter, Service, ServiceTemplate
+from aria_core.modeling.models import NodeTemplate, Operation, Service, ServiceTemplate
+from aria_core.modeling.parameters import Parameter
 from aria_core.modeling.specification import LoadedTemplate, NodeSpec, ParameterSpec, TemplateSpec
 from aria_core.modeling.states import NodeState
 from aria_core.modeling.values import MASK, coerce

@@ -14,23 +14,22 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from sqlalchemy.orm import Session
 
+from aria_core.modeling.base import Model
 from aria_core.modeling.models import (
     Attempt,
-    Attribute,
     Execution,
     Interface,
     Log,
-    Model,
     Node,
     NodeTemplate,
     Operation,
-    Parameter,
     Plugin,
     Relationship,
     Service,
     ServiceTemplate,
     Task,
 )
+from aria_core.modeling.parameters import Attribute, Parameter
 from aria_core.storage.records import Batch, Claim, LogRow, NewExecution, Pulse, TaskRow
 from aria_core.worker.calls import Edit
 

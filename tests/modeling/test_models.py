@@ -14,22 +14,20 @@ import pytest
 from sqlalchemy import CheckConstraint, inspect
 
 from aria_core.exceptions import StorageError
+from aria_core.modeling.base import Model, utc_now
 from aria_core.modeling.models import (
     MODELS,
-    Attribute,
     Execution,
     Interface,
     Log,
-    Model,
     Node,
     NodeTemplate,
     Operation,
-    Parameter,
     Service,
     ServiceTemplate,
     Task,
-    utc_now,
 )
+from aria_core.modeling.parameters import Attribute, Parameter
 from aria_core.modeling.states import (
     ENDED_EXECUTION_STATES,
     EXECUTION_TRANSITIONS,

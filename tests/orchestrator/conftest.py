@@ -9,17 +9,17 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
+from aria_core.modeling.base import Model
 from aria_core.modeling.models import (
     Interface,
-    Model,
     Node,
     NodeTemplate,
     Operation,
-    Parameter,
     Relationship,
     Service,
     ServiceTemplate,
 )
+from aria_core.modeling.parameters import Parameter
 from aria_core.orchestrator.context.workflow import WorkflowContext
 
 NODE_OPERATIONS = ("create", "configure", "start", "stop", "delete")

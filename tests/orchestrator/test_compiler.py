@@ -7,7 +7,8 @@ import time
 import pytest
 
 from aria_core.exceptions import InvalidInputError
-from aria_core.modeling.models import Operation, Parameter
+from aria_core.modeling.models import Operation
+from aria_core.modeling.parameters import Parameter
 from aria_core.orchestrator.builtin import install
 from aria_core.orchestrator.compiler import compile_graph
 from aria_core.orchestrator.context.workflow import current

@@ -9,7 +9,8 @@ from threading import Thread
 import pytest
 
 from aria_core.exceptions import InvalidInputError, NotJsonError, WrongTypeInputsError
-from aria_core.modeling.models import Operation, Parameter
+from aria_core.modeling.models import Operation
+from aria_core.modeling.parameters import Parameter
 from aria_core.orchestrator.context.workflow import WorkflowContext, current
 from aria_core.orchestrator.exceptions import ContextError, OperationNotFoundError
 from aria_core.orchestrator.tasks import (

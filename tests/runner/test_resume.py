@@ -307,7 +307,7 @@ def orphaned(lab: Any) -> int:
     runner = lab.runner(steps=[{"label": "a"}])
     ledger = lab.model.ledger
     claim = Claim(runner.execution_id, 1, 0, "pending")
-    from aria_core.modeling.models import utc_now
+    from aria_core.modeling.base import utc_now
     from aria_core.storage.records import TaskRow, Transition
 
     claim = ledger.create_graph(claim, [TaskRow(0, "a", function="ops:touch")], [], utc_now())

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from aria_core.exceptions import ExecutionOwnedError, FencedError, StorageError
-from aria_core.modeling.models import Node, Service, utc_now
+from aria_core.modeling.base import utc_now
+from aria_core.modeling.models import Node, Service
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.owners import this_process
 from aria_core.storage.records import (

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from aria_core.exceptions import InvalidInputError, NotFoundError
-from aria_core.modeling.models import MODELS, Model, Node, NodeTemplate, Relationship, Service
+from aria_core.modeling.base import Model
+from aria_core.modeling.models import MODELS, Node, NodeTemplate, Relationship, Service
 from aria_core.orchestrator.rendering import Renderer
 from aria_core.orchestrator.scope import ServiceScope
 from aria_core.storage.model import ListResult, ModelStorage

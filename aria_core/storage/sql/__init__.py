@@ -13,7 +13,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.orm import Session
 
 from aria_core.exceptions import ConfigurationError, StorageUnavailableError
-from aria_core.modeling.models import Model
+from aria_core.modeling.base import Model
 from aria_core.storage.model import Ledger, ModelStorage, ModelTable
 from aria_core.storage.sql.database import Database
 from aria_core.storage.sql.ledger import SqlLedger

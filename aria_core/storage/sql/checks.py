@@ -13,7 +13,8 @@ from sqlalchemy import Boolean, Column, Float, Integer, String, inspect
 from sqlalchemy.orm import InstanceState
 
 from aria_core.exceptions import NotJsonError, StorageError
-from aria_core.modeling.models import Execution, Model, Node, Task
+from aria_core.modeling.base import Model
+from aria_core.modeling.models import Execution, Node, Task
 from aria_core.modeling.states import (
     ExecutionState,
     NodeState,

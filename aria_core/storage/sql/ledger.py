@@ -18,7 +18,8 @@ from aria_core.exceptions import (
     NotFoundError,
     StorageError,
 )
-from aria_core.modeling.models import Attempt, Execution, Log, Service, Task, utc_now
+from aria_core.modeling.base import utc_now
+from aria_core.modeling.models import Attempt, Execution, Log, Service, Task
 from aria_core.modeling.states import (
     ACTIVE_EXECUTION_STATES,
     RUNNING_TASK_STATES,

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Select, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from aria_core.exceptions import StorageError
-from aria_core.modeling.models import Model
+from aria_core.modeling.base import Model
 from aria_core.modeling.types import JsonText
 from aria_core.storage.sql.checks import check_value
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from aria_core.exceptions import StorageUnavailableError
-from aria_core.modeling.models import Model, Schema
+from aria_core.modeling.models import Schema
 from aria_core.storage.sql.database import Database
 from aria_core.storage.sql.migrations import Revisions, apply_revisions
 from aria_core.storage.sql.runners import Runners
@@ -46,7 +46,7 @@ def drop_tables(database: Database) -> None:
     """Remove every table of ours."""
     with database.write() as connection:
         _lock(connection)
-        Model.metadata.drop_all(connection)
+        Schema.metadata.drop_all(connection)
 
 
 def _revision_at_a_glance(database: Database) -> int | None:
@@ -68,7 +68,7 @@ def _make_if_empty(database: Database, revisions: Revisions) -> int:
         _lock(connection)
         tables = _own_tables(connection)
         if not tables:
-            Model.metadata.create_all(connection, checkfirst=False)
+            Schema.metadata.create_all(connection, checkfirst=False)
             connection.execute(insert(Schema).values(version=revisions.newest))
             return revisions.newest
         found = _revision(connection) if _tells_revision(connection, tables) else None
@@ -80,7 +80,7 @@ def _make_if_empty(database: Database, revisions: Revisions) -> int:
 
 
 def _own_tables(connection: Connection) -> set[str]:
-    return set(inspect(connection).get_table_names()) & set(Model.metadata.tables)
+    return set(inspect(connection).get_table_names()) & set(Schema.metadata.tables)
 
 
 def _tells_revision(connection: Connection, tables: set[str]) -> bool:

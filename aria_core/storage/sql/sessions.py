@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapper, ORMExecuteState, Session, object_session
 from sqlalchemy.orm.exc import StaleDataError
 
 from aria_core.exceptions import NotFoundError, StorageError
-from aria_core.modeling.models import Model
+from aria_core.modeling.base import Model
 from aria_core.storage.sql.checks import check_row
 from aria_core.storage.sql.database import Database
 

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, Update, bindparam, delete, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from aria_core.modeling.models import Attribute, Node, Task
+from aria_core.modeling.models import Node, Task
+from aria_core.modeling.parameters import Attribute
 from aria_core.worker.calls import Edit
 
 _task: Any = Task.__table__

@@ -9,7 +9,7 @@ from sqlalchemy import func, inspect, select
 from sqlalchemy.exc import IntegrityError
 
 from aria_core.exceptions import NotFoundError, StorageError
-from aria_core.modeling.models import Model
+from aria_core.modeling.base import Model
 from aria_core.storage.model import ListResult, ModelTable
 from aria_core.storage.sql.queries import matching, ordered, page
 from aria_core.storage.sql.sessions import Sessions, TableSession

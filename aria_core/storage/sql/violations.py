@@ -11,7 +11,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from aria_core.exceptions import AlreadyExistsError, StorageError
-from aria_core.modeling.models import Execution, Model
+from aria_core.modeling.base import Model
+from aria_core.modeling.models import Execution
 
 _UNIQUE = ("SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "23505")
 _MISSING = ("SQLITE_CONSTRAINT_NOTNULL", "23502")

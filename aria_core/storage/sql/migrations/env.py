@@ -11,7 +11,7 @@ from typing import Any, Literal
 from alembic import context
 from sqlalchemy import create_engine
 
-from aria_core.modeling.models import Model
+from aria_core.modeling.models import Schema
 from aria_core.modeling.types import JsonText, UtcDateTime
 from aria_core.storage.sql.migrations import Revisions, apply_revisions
 
@@ -27,7 +27,7 @@ def _compare() -> None:
     newest = int(context.script.get_current_head() or 0)
     with create_engine("sqlite://").begin() as connection:
         apply_revisions(connection, 0, Revisions(newest))
-        context.configure(connection, target_metadata=Model.metadata, render_as_batch=True,
+        context.configure(connection, target_metadata=Schema.metadata, render_as_batch=True,
                           render_item=_render, compare_server_default=True)
         context.get_context().stamp(context.script, "heads")
         context.run_migrations()
