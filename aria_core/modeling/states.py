@@ -94,7 +94,6 @@ LIFECYCLE_INTERFACES = frozenset({"Standard", "tosca.interfaces.node.lifecycle.S
 ACTIVE_EXECUTION_STATES = (_E.PENDING, _E.STARTED, _E.CANCELLING)
 ENDED_EXECUTION_STATES = (_E.SUCCEEDED, _E.FAILED, _E.CANCELLED)
 RUNNING_TASK_STATES = (_T.SENT, _T.STARTED)
-ENDED_TASK_STATES = (_T.SUCCESS, _T.FAILED)
 
 
 def check_execution_transition(before: ExecutionState, after: ExecutionState) -> None:

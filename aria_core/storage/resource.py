@@ -13,8 +13,6 @@ from aria_core.storage.folders import files_of, write_file
 
 RESOURCE_STORAGE_API = 1
 
-RESOURCE_KINDS = ("service_template", "service", "plugin")
-
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@-]*")
 
 

@@ -128,12 +128,6 @@ def read_message(stream: BinaryIO, limit: int = MESSAGE_LIMIT) -> dict[str, Any]
     return decode_message(line) if line.endswith(b"\n") else None
 
 
-def write_message(stream: BinaryIO, message: Mapping[str, Any]) -> None:
-    """Send one message at once; the caller lets only one thread write at a time."""
-    stream.write(encode_message(message))
-    stream.flush()
-
-
 def reply_to(request: Mapping[str, Any], answer: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
     """The reply to a question: what `answer` returns, or the sentence of what it raises."""
     try:

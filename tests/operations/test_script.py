@@ -254,6 +254,17 @@ def test_an_operation_that_is_interrupted_takes_its_script_with_it(host: Any, tm
     assert not host.left_behind
 
 
+def test_a_script_whose_end_was_asked_for_while_it_was_being_started_is_ended(host: Any) -> None:
+    host.channel.resources["scripts/run.sh"] = b"sleep 60"
+    cancelled = threading.Event()
+    cancelled.set()
+    began = time.monotonic()
+    report = run_call(host.call("scripts/run.sh", None, Actor("node", 1, "web"), {}), host.channel, cancelled)
+    assert isinstance(report, Failed)
+    assert report.error == "InterruptedError: scripts/run.sh was ended before it had begun"
+    assert time.monotonic() - began < 30
+
+
 def test_the_temporary_directory_is_private(host: Any) -> None:
     [line] = host.out("import os, stat; print(oct(os.stat(os.path.dirname(__file__)).st_mode))", path="x.py")
     assert stat.S_IMODE(int(line, 8)) == 0o700

@@ -27,7 +27,6 @@ from aria_core.worker.channel import (
     decode_message,
     encode_message,
     read_message,
-    write_message,
 )
 from aria_core.worker.channel_server import ChannelServer
 
@@ -296,9 +295,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text(), JSON, max_size=4))
 def test_every_object_survives_the_line(message: dict[str, Any]) -> None:
-    stream = io.BytesIO()
-    write_message(stream, message)
-    stream.seek(0)
+    stream = io.BytesIO(encode_message(message))
     assert read_message(stream) == message
     assert stream.read() == b""
 

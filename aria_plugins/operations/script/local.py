@@ -83,6 +83,8 @@ def _run(ctx: OperationContext, script: Path, script_path: str, settings: Proces
         variables = environment(inputs, settings, server.environment, str(server.bin))
         child = Child(command(script, settings), settings.cwd, variables)
         try:
+            if ctx.task.cancelled:  # whoever asked while it was being started has found nothing to end
+                raise InterruptedError(f"{script_path} was ended before it had begun")
             held = child.listen(stdout.take, stderr.take)
             for each in (stdout, stderr):
                 each.finish()
