@@ -72,6 +72,9 @@ class Child:
         kill_session(self._process.pid, GRACE)
         kill_marked(server.key, GRACE, server.key_variable)
         self._process.wait()
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def _wait(process: subprocess.Popen[bytes], ending: socket.socket) -> None:
