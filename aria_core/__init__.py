@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from aria_core.modeling.expressions import Expression as Expression
     from aria_core.modeling.expressions import escape as escape
     from aria_core.modeling.expressions import has_expression as has_expression
+    from aria_core.modeling.masking import SecretValues as SecretValues
     from aria_core.modeling.models import Execution as Execution
     from aria_core.modeling.models import Log as Log
     from aria_core.modeling.models import Node as Node
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.future_executor import FutureExecutor as FutureExecutor
     from aria_core.orchestrator.inbox_channel import InboxChannel as InboxChannel
     from aria_core.orchestrator.plugin import PluginManager as PluginManager
+    from aria_core.orchestrator.secret_values import secret_values as secret_values
     from aria_core.orchestrator.task_graph import TaskGraph as TaskGraph
     from aria_core.orchestrator.tasks import OperationTask as OperationTask
     from aria_core.orchestrator.tasks import StubTask as StubTask
@@ -219,6 +221,7 @@ _HOMES = {
     "ResourceStorage": "aria_core.storage.resource",
     "ResumeRefusedError": "aria_core.exceptions",
     "Secret": "aria_core.settings",
+    "SecretValues": "aria_core.modeling.masking",
     "Service": "aria_core.modeling.models",
     "ServiceTemplate": "aria_core.modeling.models",
     "SqlModelStorage": "aria_core.storage.sql",
@@ -276,6 +279,7 @@ _HOMES = {
     "run_encoded": "aria_core.worker.run",
     "scratch_directory": "aria_core.worker.scratch",
     "script": "aria_core.modeling.builder",
+    "secret_values": "aria_core.orchestrator.secret_values",
     "store_template": "aria_core.orchestrator.topology",
     "template_spec": "aria_core.orchestrator.topology",
     "token": "aria_core.modeling.expressions",

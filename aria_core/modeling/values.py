@@ -73,10 +73,11 @@ _COERCIONS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
 }
 
 
-def coerce(value: Any, type_name: str, path: str) -> Any:
+def coerce(value: Any, type_name: str, path: str, *, secret: bool = False) -> Any:
     """`value` as the declared type, converting text where that loses nothing.
 
-    Types other than the simple ones pass as they are. Raises ``WrongTypeInputsError``.
+    Types other than the simple ones pass as they are. Raises ``WrongTypeInputsError``, which does not
+    show a `secret` value.
     """
     known = _COERCIONS.get(type_name.removeprefix("tosca:"))
     if known is None or value is None:
@@ -85,5 +86,5 @@ def coerce(value: Any, type_name: str, path: str) -> Any:
     try:
         return plain_json(convert(value), path)
     except ValueError:
-        shown = MASK if type_name == "secret" else repr(value)
+        shown = MASK if secret or type_name == "secret" else repr(value)
         raise WrongTypeInputsError(f"{path} is {shown}; its type {type_name} takes {expected}") from None

@@ -14,6 +14,7 @@ from aria_core.orchestrator.exceptions import PluginNotFoundError
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.progress import TaskProgress
 from aria_core.orchestrator.scope import ServiceScope
+from aria_core.orchestrator.secret_values import ServiceSecrets
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import TaskRow
 from aria_core.worker.calls import Actor, Call, Environment
@@ -28,7 +29,8 @@ class CallMaker:
     """Makes the calls of one execution. Names and environments are read once."""
 
     def __init__(self, model: ModelStorage, plugins: PluginManager | None, service: Service, workflow: str, *,
-                 code: str | None, wrappers: Callable[[Call], tuple[str, ...]]) -> None:
+                 code: str | None, wrappers: Callable[[Call], tuple[str, ...]],
+                 secrets: ServiceSecrets) -> None:
         self._model = model
         self._plugins = plugins
         self._service = service.id
@@ -37,6 +39,7 @@ class CallMaker:
         self._workflow = workflow
         self._code = code
         self._wrappers = wrappers
+        self._secrets = secrets
         self._names = self._read_names()
         self._environments: dict[int, tuple[Environment, str]] = {}
 
@@ -52,14 +55,15 @@ class CallMaker:
     def make(self, task: TaskProgress) -> Call:
         """See `Calls.make`; raises what an argument's expression or a missing plugin raises."""
         row = task.row
+        arguments = self._evaluated(row) if row.dynamic else row.arguments
+        self._secrets.learn_arguments(row, arguments)
         plugin, workdir = (None, None) if row.plugin_id is None else self._environment(row.plugin_id)
         call = Call(
             ref=task.ref, function=row.function or "", name=row.name, interface=row.interface_name,
             operation=row.operation_name, workflow=self._workflow, service=self._service,
             service_name=self._service_name, max_attempts=row.max_attempts, timeout=row.timeout,
-            arguments=self._evaluated(row) if row.dynamic else row.arguments,
-            actor=self._actor(row), plugin=plugin, plugin_workdir=workdir, code=self._code,
-            origin=self._origin)
+            arguments=arguments, actor=self._actor(row), plugin=plugin, plugin_workdir=workdir,
+            code=self._code, origin=self._origin)
         wrappers = self._wrappers(call)
         return replace(call, wrappers=wrappers) if wrappers else call
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeAlias
@@ -43,16 +43,24 @@ class Answers(Protocol):
         """See `Inbox.answer`."""
 
 
-class EngineInbox:
-    """The `Inbox` of one engine: a queue for reports, and the source of answers."""
+def _unchanged(report: Report) -> Report:
+    return report
 
-    def __init__(self, answers: Answers) -> None:
+
+class EngineInbox:
+    """The `Inbox` of one engine: a queue for reports, and the source of answers.
+
+    `mask` takes out of a report what must not be stored or shown.
+    """
+
+    def __init__(self, answers: Answers, mask: Callable[[Report], Report] = _unchanged) -> None:
         self._messages: SimpleQueue[Message] = SimpleQueue()
         self._answers = answers
+        self._mask = mask
 
     def __call__(self, report: Report) -> None:
         """Take a report."""
-        self._messages.put(report)
+        self._messages.put(self._mask(report))
 
     def post(self, message: Message) -> None:
         """Take any message."""

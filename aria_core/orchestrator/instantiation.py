@@ -8,6 +8,7 @@ from typing import Any
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.checks import host_of
 from aria_core.modeling.expressions import InputScope, bind_inputs, evaluate, input_names, needs_service
+from aria_core.modeling.masking import SecretValues
 from aria_core.modeling.models import Interface, Node, Operation, Relationship, Service
 from aria_core.modeling.parameters import Attribute, Parameter
 from aria_core.modeling.specification import (
@@ -53,7 +54,8 @@ class ServiceBuilder:
             for key, each in template.workflows.items()}
         service.output_parameters = self._parameters(template.outputs, "output", "the outputs")
         if self._problems:
-            raise InvalidInputError("\n".join(self._problems))
+            hidden = SecretValues(inputs for name, inputs in self._inputs.items() if name in self._secret)
+            raise InvalidInputError(hidden.hide("\n".join(self._problems)))
         return service
 
     def _input(self, name: str, declared: ParameterSpec) -> Parameter:
@@ -111,8 +113,11 @@ class ServiceBuilder:
                          required=spec.required, dynamic=dynamic, secret=self._is_secret(spec), value=value)
 
     def _attributes(self, specs: Mapping[str, ParameterSpec], where: str) -> dict[str, Attribute]:
-        return {name: Attribute(name=name, type_name=specs[name].type, value=value)
+        return {name: Attribute(name=name, type_name=self._shown_type(specs[name]), value=value)
                 for name, value in self._known(specs, where)}
+
+    def _shown_type(self, spec: ParameterSpec) -> str:
+        return "secret" if self._is_secret(spec) else spec.type
 
     def _capability(self, spec: CapabilitySpec, where: str) -> dict[str, Any]:
         return {"type": spec.type, "properties": dict(self._known(spec.properties, where)),
@@ -134,7 +139,7 @@ class ServiceBuilder:
                 if needs_service(value):
                     return value, True
                 value = evaluate(value, InputScope(self._inputs))
-            return coerce(value, spec.type, f"{name!r} of {where}"), False
+            return coerce(value, spec.type, f"{name!r} of {where}", secret=self._is_secret(spec)), False
         except InvalidInputError as error:
             told = str(error) if where in str(error) else f"{name!r} of {where}: {error}"
             self._problems.append(f"{spec.location}: {told}" if spec.location else told)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,13 +27,16 @@ _log = logging.getLogger("aria.logs")
 class LogWriter:
     """Takes lines from any thread, commits them in order and in their own transactions.
 
-    A storage that is away is waited for; when too many lines wait, the oldest are dropped and counted.
+    `hide` takes secrets out of a text. A storage that is away is waited for; when too many lines wait, the
+    oldest are dropped and counted.
     """
 
-    def __init__(self, ledger: Ledger, execution: int, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, execution: int, clock: Clock,
+                 hide: Callable[[str], str] = str) -> None:
         self._ledger = ledger
         self._execution = execution
         self._clock = clock
+        self._hide = hide
         self._waiting: deque[LogRow] = deque()
         self._unsaved: list[LogRow] = []
         self._changed = threading.Condition()
@@ -44,8 +47,8 @@ class LogWriter:
     def write(self, level: str, message: str, task: int | None = None, attempt: int | None = None,
               traceback: str | None = None) -> None:
         """See `WriteLog`."""
-        self._put(LogRow(self._execution, level[:16], storable(message), self._clock.now(), task, attempt,
-                         traceback and storable(traceback)))
+        self._put(LogRow(self._execution, level[:16], self._shown(message), self._clock.now(), task, attempt,
+                         traceback and self._shown(traceback)))
 
     def take(self, ref: CallRef, message: Mapping[str, Any]) -> None:
         """A line that a running call told; see `aria_core.worker.channel`."""
@@ -53,8 +56,11 @@ class LogWriter:
         moment = self._clock.now() if created is None else datetime.fromtimestamp(float(created), UTC)
         traceback = message.get("traceback")
         self._put(LogRow(self._execution, str(message.get("level", "INFO"))[:16],
-                         storable(str(message.get("message", ""))), moment, ref.task, ref.attempt,
-                         traceback and storable(str(traceback))))
+                         self._shown(str(message.get("message", ""))), moment, ref.task, ref.attempt,
+                         traceback and self._shown(str(traceback))))
+
+    def _shown(self, text: str) -> str:
+        return storable(self._hide(text))
 
     def _put(self, row: LogRow) -> None:
         with self._changed:

@@ -23,6 +23,7 @@ from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import make_plan, prepare, template_code
 from aria_core.orchestrator.progress import Progress
+from aria_core.orchestrator.secret_values import secret_values
 from aria_core.orchestrator.surroundings import RunnerHooks, Surroundings
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import Batch, Claim, ClaimChangedError, NewExecution, TaskRow
@@ -48,10 +49,12 @@ class Run:
         self._execution: Execution = model.execution.get(claim.execution)
         self._hooks = hooks
         self._emitter = Emitter(hooks.listeners)
-        self._writer = LogWriter(model.ledger, claim.execution, clock)
-        service = self._execution.service_id or 0
-        self._source = ContextSource(model, resource, service, take_log=self._writer.take, flush=self._flush)
-        self._inbox = EngineInbox(self._source)
+        service, workflow = self._execution.service_id or 0, self._execution.workflow_name
+        self._secrets = secret_values(model, service, workflow, self._execution.inputs)
+        self._writer = LogWriter(model.ledger, claim.execution, clock, self._secrets.hide)
+        self._source = ContextSource(model, resource, service, take_log=self._writer.take, flush=self._flush,
+                                     secrets=self._secrets)
+        self._inbox = EngineInbox(self._source, self._secrets.hide_in_report)
 
     def see_cancel(self) -> None:
         """Wake the engine: the row says ``cancelling``."""
@@ -81,6 +84,7 @@ class Run:
         """Something broke: the execution is nobody's from now on, so that it can be resumed at once."""
         if error is None:
             return
+        self._secrets.hide_in_error(error)
         try:
             self._model.ledger.release(self._claim)
         except AriaError as problem:
@@ -136,7 +140,8 @@ class Run:
         return ledger.create_graph(claim, tasks, edits, self._clock.now())
 
     def _fail_before_start(self, error: BaseException) -> None:
-        cause = str(error) if isinstance(error, AriaError) else f"{type(error).__name__}: {error}"
+        said = str(error) if isinstance(error, AriaError) else f"{type(error).__name__}: {error}"
+        cause = self._secrets.hide(said)
         self._writer.write("ERROR", f"the workflow {self._execution.workflow_name!r} failed: {cause}")
         ledger = self._model.ledger
         pulse = ledger.pulse(self._claim.execution)
@@ -153,15 +158,18 @@ class Run:
     # --- the engine
 
     def _run_engine(self, service: Service, code: str | None, rows: list[TaskRow]) -> str:
+        for row in rows:
+            self._secrets.learn_arguments(row)
         self._executor.open(self._inbox)
         around = Surroundings(
             self._model.ledger, self._executor, self._inbox,
             CallMaker(self._model, self._plugins, service, self._execution.workflow_name, code=code,
-                      wrappers=self._hooks.wrappers),
+                      wrappers=self._hooks.wrappers, secrets=self._secrets),
             self._emitter, self._clock, self._writer.write, self._execution.workflow_name, service.id)
         return Engine(around, self._claim, Progress(self._claim.execution, rows)).run()
 
     def _flush(self, ref: CallRef, edits: list[Edit]) -> None:
+        self._secrets.learn(edits)
         if not self._executor.runs_operations:
             return
         if not self._model.ledger.record_edits(self._claim, ref.task, ref.attempt, edits):

@@ -233,12 +233,14 @@ def _coerced(declared: Mapping[str, ParameterSpec], values: Mapping[str, Any]) -
 
 
 def _as_declared(value: Any, declared: ParameterSpec, path: str) -> Any:
-    type_name = "secret" if is_secret(declared) and declared.type == "string" else declared.type
-    value = coerce(value, type_name, path)
+    secret = is_secret(declared)
+    value = coerce(value, declared.type, path, secret=secret)
     if declared.entry and isinstance(value, list):
-        return [coerce(each, declared.entry, f"{path}[{index}]") for index, each in enumerate(value)]
+        return [coerce(each, declared.entry, f"{path}[{index}]", secret=secret)
+                for index, each in enumerate(value)]
     if declared.entry and isinstance(value, dict):
-        return {key: coerce(each, declared.entry, f"{path}.{key}") for key, each in value.items()}
+        return {key: coerce(each, declared.entry, f"{path}.{key}", secret=secret)
+                for key, each in value.items()}
     return value
 
 

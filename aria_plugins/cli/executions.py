@@ -13,10 +13,10 @@ from .inputs import read_inputs
 from .printing import show_fields, show_table, tell
 from .program import Program, pass_program
 from .running import chosen_executor, new_run
-from .shown import ACTIVE, shown_state
+from .shown import ACTIVE, secrets_of, shown_state
 
 if TYPE_CHECKING:
-    from aria_core import Execution, Service, Task, WorkflowRunner
+    from aria_core import Execution, SecretValues, Service, Task, WorkflowRunner
 
 LOOKS_EVERY = 0.2
 """Seconds between two looks at an execution that somebody else runs."""
@@ -134,17 +134,18 @@ def show(program: Program, execution: int, as_json: bool) -> None:
 
     row = program.model.execution.get(execution)
     runner = describe_owner(row.owner) if row.state in ACTIVE else None
-    show_fields({**_row(row), "runner": runner, "inputs": _inputs(row), "tasks": _task_states(program, row),
-                 "task_max_attempts": row.task_max_attempts, "task_retry_interval": row.task_retry_interval},
-                as_json)
+    show_fields({**_row(row), "runner": runner, "inputs": _inputs(program, row),
+                 "tasks": _task_states(program, row), "task_max_attempts": row.task_max_attempts,
+                 "task_retry_interval": row.task_retry_interval}, as_json)
 
 
-def _inputs(execution: Execution) -> dict[str, Any]:
+def _inputs(program: Program, execution: Execution) -> dict[str, Any]:
     from aria_core import MASK
 
     own = execution.service.workflows.get(execution.workflow_name)
     secret = {name for name, each in own.input_parameters.items() if each.secret} if own is not None else ()
-    return {name: MASK if name in secret else value for name, value in execution.inputs.items()}
+    values = {name: MASK if name in secret else value for name, value in execution.inputs.items()}
+    return dict(secrets_of(program, execution.service).hide_in(values))
 
 
 def _task_states(program: Program, execution: Execution) -> dict[str, int]:
@@ -167,17 +168,18 @@ def tasks(program: Program, execution: int, everything: bool, as_json: bool) -> 
     row = program.model.execution.get(execution)
     filters = {"execution_id": row.id} if everything else {"execution_id": row.id, "stub": None}
     found = program.model.task.list(filters=filters, sort={"position": "asc"})
-    show_table([_task_row(each) for each in found],
+    secrets = secrets_of(program, row.service)
+    show_table([_task_row(each, secrets) for each in found],
                ("id", "name", "state", "attempts", "started_at", "ended_at", "reason"), as_json,
                nothing=f"execution {execution} has no tasks")
 
 
-def _task_row(task: Task) -> dict[str, Any]:
+def _task_row(task: Task, secrets: SecretValues) -> dict[str, Any]:
     return {"id": task.id, "name": task.name, "state": task.state, "stub": task.stub,
             "attempts": task.attempts, "max_attempts": task.max_attempts, "reason": task.reason,
-            "arguments": _arguments(task), "function": task.function, "waits_for": task.waits_for,
-            "sent_at": task.sent_at, "started_at": task.started_at, "ended_at": task.ended_at,
-            "due_at": task.due_at}
+            "arguments": secrets.hide_in(_arguments(task)), "function": task.function,
+            "waits_for": task.waits_for, "sent_at": task.sent_at, "started_at": task.started_at,
+            "ended_at": task.ended_at, "due_at": task.due_at}
 
 
 def _arguments(task: Task) -> dict[str, Any]:

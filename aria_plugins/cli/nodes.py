@@ -9,7 +9,7 @@ import click
 from . import options
 from .printing import show_fields, show_table
 from .program import Program, pass_program
-from .shown import shown_parameters
+from .shown import secrets_of, shown_parameters
 
 if TYPE_CHECKING:
     from aria_core import Node
@@ -47,18 +47,19 @@ def show(program: Program, node: str, service: str | None, as_json: bool) -> Non
     row = _find(program, node, service)
     host = row.host
     show_fields({**_row(row), "host": host.name if host is not None else None,
-                 "properties": shown_parameters(row.property_parameters),
-                 "attributes": _attributes(row),
+                 "properties": shown_parameters(program, row.service, row.property_parameters),
+                 "attributes": _attributes(program, row),
                  "capabilities": {name: each.get("type", "") for name, each in row.capabilities.items()},
                  "relationships": {f"{each.name}[{each.position}]": each.target_node.name
                                    for each in row.outbound_relationships}}, as_json)
 
 
-def _attributes(node: Node) -> dict[str, Any]:
+def _attributes(program: Program, node: Node) -> dict[str, Any]:
     from aria_core import MASK
 
-    return {name: MASK if each.type_name == "secret" and each.value is not None else each.value
-            for name, each in sorted(node.attribute_rows.items())}
+    values = {name: MASK if each.type_name == "secret" and each.value is not None else each.value
+              for name, each in sorted(node.attribute_rows.items())}
+    return dict(secrets_of(program, node.service).hide_in(values))
 
 
 def _find(program: Program, node: str, service: str | None) -> Node:

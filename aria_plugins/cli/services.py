@@ -75,7 +75,7 @@ def show(program: Program, name: str, as_json: bool) -> None:
     service = program.model.service.get_by_name(name)
     nodes = sorted(service.nodes.values(), key=lambda each: each.name)
     show_fields({**_row(service), "description": service.description,
-                 "inputs": shown_parameters(service.input_parameters),
+                 "inputs": shown_parameters(program, service, service.input_parameters),
                  "nodes": {each.name: each.state for each in nodes},
                  "executions": {str(each.id): f"{each.workflow_name}, {shown_state(each)}"
                                 for each in service.executions}}, as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .program import Program
 
 if TYPE_CHECKING:
-    from aria_core import Execution, Parameter, Service
+    from aria_core import Execution, Parameter, SecretValues, Service
 
 ACTIVE = ("pending", "started", "cancelling")
 """The states of an execution that is not over."""
@@ -22,9 +22,17 @@ def shown_state(execution: Execution) -> str:
     return execution.state
 
 
-def shown_parameters(parameters: Any) -> dict[str, Any]:
-    """The values of declared parameters by name, secret ones masked."""
-    return {name: masked(each, each.value) for name, each in sorted(parameters.items())}
+def secrets_of(program: Program, service: Service | None) -> SecretValues:
+    """What must not be shown of a service, wherever it stands."""
+    from aria_core import secret_values
+
+    return secret_values(program.model, service.id if service is not None else 0)
+
+
+def shown_parameters(program: Program, service: Service, parameters: Any) -> dict[str, Any]:
+    """The values of declared parameters by name, without secrets."""
+    values = {name: masked(each, each.value) for name, each in sorted(parameters.items())}
+    return dict(secrets_of(program, service).hide_in(values))
 
 
 def masked(declared: Parameter, value: Any) -> Any:
@@ -41,8 +49,10 @@ def parameter_row(declared: Parameter, value: Any) -> dict[str, Any]:
 
 
 def shown_outputs(program: Program, service: Service) -> dict[str, Any]:
-    """The outputs of a service by name, secret ones masked."""
+    """The outputs of a service by name, without secrets."""
     from aria_core import outputs
 
-    declared = service.output_parameters
-    return {name: masked(declared[name], value) for name, value in outputs(program.model, service).items()}
+    declared, values = service.output_parameters, outputs(program.model, service)
+    secrets = secrets_of(program, service)
+    secrets.add(*(value for name, value in values.items() if declared[name].secret))
+    return {name: secrets.hide_in(masked(declared[name], value)) for name, value in values.items()}

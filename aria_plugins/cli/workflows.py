@@ -47,7 +47,8 @@ def show(program: Program, service: str, workflow: str, as_json: bool) -> None:
         raise UndeclaredWorkflowError(
             f"service {service!r} has no workflow {workflow!r}; it has: {', '.join(known)}")
     own = row.workflows.get(workflow)
-    inputs = shown_parameters(own.input_parameters) if own is not None else dict(_defaults(workflow))
+    inputs = (dict(_defaults(workflow)) if own is None
+              else shown_parameters(program, row, own.input_parameters))
     show_fields({**known[workflow], "inputs": inputs}, as_json)
 
 

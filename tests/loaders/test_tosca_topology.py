@@ -393,3 +393,47 @@ def test_python_without_libyaml_reads_the_same(web, tmp_path):
     ran = subprocess.run([sys.executable, "-c", program, tmp_path / "service.yaml"], capture_output=True,
                          check=True)
     assert msgspec.json.decode(ran.stdout, type=LoadedTemplate) == web
+
+
+def test_secrets_are_declared_by_their_type_or_by_metadata(load):
+    template = load("""
+        node_types:
+          Box:
+            derived_from: tosca.nodes.Root
+            properties:
+              password: {type: secret}
+              pin: {type: integer, metadata: {secret: "true"}}
+            attributes:
+              token: {type: secret}
+        data_types:
+          Key: {derived_from: secret, constraints: [{min_length: 3}]}
+        topology_template:
+          inputs:
+            password: {type: secret, constraints: [{min_length: 4}]}
+            key: {type: Key, default: swordfish}
+            shown: {type: string, default: x, metadata: {secret: "false"}}
+          node_templates:
+            box:
+              type: Box
+              properties: {password: {get_input: password}, pin: 1234}
+          outputs:
+            token: {value: {get_attribute: [box, token]}, metadata: {secret: "true"}}
+        """).template
+    assert (template.inputs["password"].type, template.inputs["key"].type) == ("secret", "secret")
+    assert not template.inputs["shown"].secret
+    box = template.nodes["box"]
+    assert (box.properties["password"].type, box.properties["pin"].secret) == ("secret", True)
+    assert box.attributes["token"].type == "secret"
+    assert template.outputs["token"].secret
+
+
+def test_a_problem_does_not_tell_the_secret(refuse):
+    problems = refuse("""
+        topology_template:
+          inputs:
+            one: {type: secret, default: swordfish, constraints: [{max_length: 3}]}
+            two: {type: secret, default: 12345}
+        """)
+    assert len(problems) == 2
+    assert "swordfish" not in str(problems)
+    assert "12345" not in str(problems)

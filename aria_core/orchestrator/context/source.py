@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from aria_core.exceptions import InvalidInputError, NotFoundError
 from aria_core.modeling.base import Model
+from aria_core.modeling.masking import SecretValues
 from aria_core.modeling.models import MODELS, Node, NodeTemplate, Relationship, Service
 from aria_core.orchestrator.rendering import Renderer
 from aria_core.orchestrator.scope import ServiceScope
@@ -29,13 +30,14 @@ class ContextSource:
     """Reads for the operations of one execution. Every answer sees what is committed when it is made."""
 
     def __init__(self, model: ModelStorage, resource: ResourceStorage, service: int, *,
-                 take_log: TakeLog, flush: Flush) -> None:
+                 take_log: TakeLog, flush: Flush, secrets: SecretValues | None = None) -> None:
         self._model = model
         self._resource = resource
         self._service = service
         self._renderer = Renderer()
         self._take_log = take_log
         self._flush = flush
+        self._secrets = secrets or SecretValues()
         self._asks: Mapping[str, Callable[[CallRef, Mapping[str, Any]], Any]] = {
             "node": self._node, "relationship": self._relationship, "service": self._whole_service,
             "template": self._template, "model": self._rows, "resource": self._file,
@@ -59,16 +61,25 @@ class ContextSource:
     def _node(self, _: CallRef, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._model.read_session() as session:
             node = self._of_service(session, Node, request["id"])
-            return node_to_json(node, ServiceScope(node.service, node))
+            told = node_to_json(node, ServiceScope(node.service, node))
+            self._note_secrets(node, told["properties"])
+            return told
 
     def _relationship(self, _: CallRef, request: Mapping[str, Any]) -> dict[str, Any]:
         with self._model.read_session() as session:
             tie = self._of_service(session, Relationship, request["id"])
             scope = ServiceScope(tie.source_node.service, tie)
+            properties = scope.properties(tie)
+            self._note_secrets(tie, properties)
             return {
                 "id": tie.id, "name": tie.name, "type_name": tie.type_name, "types": tie.types,
                 "capability": tie.capability, "source": tie.source_id, "target": tie.target_id,
-                "properties": scope.properties(tie), "attributes": scope.attributes(tie)}
+                "properties": properties, "attributes": scope.attributes(tie)}
+
+    def _note_secrets(self, owner: Node | Relationship, properties: Mapping[str, Any]) -> None:
+        """A computed secret may have another value than it had when the execution began."""
+        self._secrets.add(*(properties.get(name) for name, row in owner.property_parameters.items()
+                            if row.secret and row.dynamic))
 
     def _of_service(self, session: Session, model: type[Any], row_id: Any) -> Any:
         row: Any = session.get(model, int(row_id))

@@ -8,7 +8,15 @@ from copy import copy
 from types import MappingProxyType
 from typing import Any
 
-from aria_core import InvalidInputError, ParameterSpec, broken_constraints, comparable, escape, has_expression
+from aria_core import (
+    MASK,
+    InvalidInputError,
+    ParameterSpec,
+    broken_constraints,
+    comparable,
+    escape,
+    has_expression,
+)
 
 from .functions import Context, Functions, called
 from .members import Parameter, properties_of
@@ -24,7 +32,8 @@ MAX_STEPS = 10_000_000
 MAX_CONVERTED = 1_000_000
 
 _TAKES = MappingProxyType({
-    "string": "text", "integer": "a whole number", "float": "a number", "boolean": "true or false",
+    "string": "text", "secret": "text", "integer": "a whole number", "float": "a number",
+    "boolean": "true or false",
     "timestamp": "a moment such as 2020-01-31T12:00:00Z", "null": "null",
     "version": "a version such as 1.0.0",
     "range": "a list of a lower and an upper bound", "list": "a list", "map": "a map",
@@ -107,7 +116,8 @@ class Converter:
 
     def _refuse(self, value: Value, schema: Schema, what: str) -> None:
         takes = _TAKES.get(schema.native, "a map of its fields")
-        self._problems.add(place_of(value), f"{what} is {described(value)}; its type {schema.name} takes "
+        shown = MASK if schema.native == "secret" else described(value)
+        self._problems.add(place_of(value), f"{what} is {shown}; its type {schema.name} takes "
                            f"{takes}")
 
     def _any(self, value: Value, what: str, context: Context) -> Any:
@@ -187,19 +197,21 @@ class Converter:
     def _check_constraints(self, value: Value, converted: Any, schema: Schema, what: str) -> None:
         is_range = schema.native == "range"
         checked = [each for each in converted if each != _UNBOUNDED] if is_range else [converted]
-        type_name = "integer" if is_range else schema.simple_name
+        type_name = "integer" if is_range else schema.simple_name.replace("secret", "string")
         for constraint in map(plain, schema.constraints):
             if _is_risky(constraint, converted):
                 self._problems.warn(place_of(value), f"{what} is not checked against its pattern: that could "
                                     "take for ever on a text of this length")
                 continue
             for each in checked:
-                self._check_constraint(place_of(value), each, constraint, type_name, what)
+                self._check_constraint(place_of(value), each, constraint, type_name, what,
+                                       MASK if schema.native == "secret" else repr(each))
 
-    def _check_constraint(self, place: Place, value: Any, constraint: Any, type_name: str, what: str) -> None:
+    def _check_constraint(self, place: Place, value: Any, constraint: Any, type_name: str,  # noqa: PLR0917
+                          what: str, shown: str) -> None:
         try:
             for broken in broken_constraints(value, [constraint], type_name):
-                self._problems.add(place, f"{what} is {value!r}; it {broken}")
+                self._problems.add(place, f"{what} is {shown}; it {broken}")
         except InvalidInputError as error:
             self._problems.add(place, f"{what}: {error}")
 
@@ -247,7 +259,9 @@ def _is_risky(constraint: Any, value: Any) -> bool:
 
 
 def _declared(converted: Any, definition: Parameter, place: Place) -> ParameterSpec:
-    return specification(converted, definition.schema, place, definition.required, definition.description)
+    found = specification(converted, definition.schema, place, definition.required, definition.description)
+    found.secret = definition.secret
+    return found
 
 
 def specification(converted: Any, schema: Schema, place: Place, required: bool,

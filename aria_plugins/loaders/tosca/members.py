@@ -66,6 +66,12 @@ class Parameter(Member):
         return boolean(field(self.body, "required")) is not False
 
     @property
+    def secret(self) -> bool:
+        """Whether its metadata have a ``secret`` other than "false"; the type ``secret`` needs none."""
+        given = field(field(self.body, "metadata"), "secret")
+        return given is not None and (text(given) or "").lower() not in ("false", "no", "off")
+
+    @property
     def default(self) -> Value | None:
         """Its value if nobody gives one."""
         own = field(self.body, "value")

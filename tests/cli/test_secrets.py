@@ -1,0 +1,256 @@
+"""Canaries are planted wherever a secret may be, told in every way there is, and looked for everywhere."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aria_core import (
+    Application,
+    Config,
+    TemplateBuilder,
+    WorkflowRunner,
+    call,
+    concat,
+    create_service,
+    get_attribute,
+    get_input,
+    get_property,
+    parameter,
+    script,
+    secret_values,
+    store_template,
+)
+from aria_core.orchestrator.events import SIGNALS, Event
+
+CODE = Path(__file__).parent / "secrets"
+INPUT = "canary-7f3a'\"swordfish"
+PROPERTY = "property-1b9d-canary"
+ARGUMENT = "argument-55ad-canary"
+MADE = "made-by-an-operation-99-canary"
+WORKFLOW = "workflow-3c21-canary"
+PIN = 48151623
+CANARIES = (INPUT, "swordfish", PROPERTY, ARGUMENT, MADE, WORKFLOW, str(PIN))
+PASSWORD_OF_DATABASE = "database-canary"
+
+LEAKS = ("log", "print_it", "returns", "fails", "keeps", "computed", "script", "settings")
+
+
+def template() -> TemplateBuilder:
+    builder = TemplateBuilder("vault")
+    builder.input("password", "secret")
+    builder.input("canary_file", "string", default="")
+    given = {"password": get_input("password"), "own": parameter(ARGUMENT, "string", secret=True)}
+    operations: dict[str, Any] = {name: call(f"leaks:{name}", inputs=given)
+                                  for name in ("log", "print_it", "returns", "fails", "keeps")}
+    operations["computed"] = call("leaks:fails", password=concat(get_property("SELF", "login"), ""), own="")
+    operations["others"] = call("leaks:sees_of_others", canary_file=get_input("canary_file"))
+    operations["holds"] = script("hold.sh", password=get_input("password"), gate=get_input("canary_file"))
+    operations["script"] = script("leak.sh", inputs={**given, "pin": get_property("SELF", "pin")},
+                                  process={"env": {"FROM_SETTINGS": get_input("password")}})
+    operations["settings"] = script("leak.sh", process={"cwd": [get_input("password")]})
+    builder.node(
+        "box", interfaces={"Leak": operations},
+        attributes={"name": "box", "token": parameter(None, "secret"), "url": "", "seen": None,
+                    "copy": get_input("password")},
+        properties={"password": parameter(PROPERTY, "string", secret=True),
+                    "pin": parameter(PIN, "integer", secret=True),
+                    "login": concat("root:", get_input("password"), "@", get_attribute("SELF", "name"))})
+    builder.workflow("tell", "leaks:tell", inputs={
+        "operations": parameter(None, "list"), "password": parameter(None, "secret", required=True)})
+    builder.workflow("breaks", "leaks:breaks", inputs={"password": parameter(None, "secret", required=True)})
+    builder.output("shown", concat("https://", get_property("box", "password"), "/"))
+    builder.output("hidden", get_attribute("box", "token"), secret=True)
+    builder.output("token", get_attribute("box", "token"))
+    return builder
+
+
+def make_service(project: Any) -> None:
+    with Application(Config.load()) as application:
+        model, resources = application.model_storage, application.resource_storage
+        row = store_template(model, resources, template().load(CODE))
+        create_service(model, row, "vault", {"password": INPUT,
+                                             "canary_file": str(project.directory / "canary")})
+
+
+@pytest.fixture(params=["thread", "process"])
+def vault(project: Any, request: pytest.FixtureRequest) -> Any:
+    """A service that knows secrets, and a log file that takes everything."""
+    configuration = Path("aria.toml")
+    text = configuration.read_text().replace('"thread"', f'"{request.param}"')
+    configuration.write_text(f'{text}\n[logging]\nfile = "aria.log"\nlevel = "debug"\n')
+    make_service(project)
+    return project
+
+
+@pytest.fixture
+def events() -> Iterator[list[Event]]:
+    heard: list[Event] = []
+
+    def hear(event: Event, **_: object) -> None:
+        heard.append(event)
+
+    for signal in SIGNALS.values():
+        signal.connect(hear)
+    yield heard
+    for signal in SIGNALS.values():
+        signal.disconnect(hear)
+
+
+def start(project: Any, workflow: str, code: int, *more: str) -> str:
+    """Run a workflow; all that is printed meanwhile."""
+    Path("inputs.yaml").write_text(json.dumps({"password": WORKFLOW}))
+    words = ("executions", "start", "vault", workflow, "--inputs-file", "inputs.yaml", *more)
+    return str(project(*words, code=code).output)
+
+
+def shown(project: Any) -> Iterator[tuple[str, str]]:
+    """Every view of the service and its executions, as text and as JSON."""
+    views = [("services", "list"), ("services", "show", "vault"), ("services", "inputs", "vault"),
+             ("services", "outputs", "vault"), ("nodes", "list"), ("nodes", "show", "box"),
+             ("service-templates", "show", "vault"), ("service-templates", "inputs", "vault"),
+             ("workflows", "show", "vault", "tell"), ("executions", "list")]
+    for number in [each["id"] for each in project.json("executions", "list")]:
+        views += [("executions", "show", number), ("executions", "tasks", number, "--all"),
+                  ("logs", "list", number), ("logs", "list", number, "--follow")]
+    for view in views:
+        for form in ((), ("--json",)):
+            yield " ".join(map(str, [*view, *form])), project(*view, *form).output
+
+
+def found_in(text: str) -> list[str]:
+    return [each for each in CANARIES if each in text]
+
+
+def columns_with_canaries() -> set[str]:
+    """Where the database has them, as ``table.column``."""
+    found = set()
+    with sqlite3.connect("aria.db") as connection:
+        for (table,) in connection.execute("select name from sqlite_master where type = 'table'").fetchall():
+            rows = connection.execute(f'select * from "{table}"')
+            names = [each[0] for each in rows.description]
+            found |= {f"{table}.{name}" for row in rows for name, value in zip(names, row, strict=True)
+                      if found_in(str(value))}
+    connection.close()
+    return found
+
+
+def test_no_canary_is_shown_anywhere(vault: Any, events: list[Event]) -> None:
+    # In a thread an operation's prints go where the program's own go: see SECURITY.md.
+    printing = 'use = "process"' in Path("aria.toml").read_text()
+    plan = ",".join(f'"{each}"' for each in LEAKS if printing or each != "print_it")
+    Path("plan.yaml").write_text(f"operations: [{plan}]\npassword: {WORKFLOW}\n")
+    printed = vault("executions", "start", "vault", "tell", "--inputs-file", "plan.yaml", code=1).output
+    printed += start(vault, "breaks", 1)
+    with_traceback = vault.process("--debug", "executions", "start", "vault", "breaks", "--input",
+                                   f"password={WORKFLOW}").stderr
+    assert "Traceback" in with_traceback
+    printed += with_traceback
+    assert "***" in printed
+    assert found_in(printed) == []
+    for view, text in shown(vault):
+        assert (view, found_in(text)) == (view, [])
+    assert [each for each in events if found_in(repr(each))] == []
+    assert {each.kind for each in events} >= {"started", "failed"}
+    assert {"parameter.value", "attribute.value"} <= columns_with_canaries() <= {
+        "parameter.value", "attribute.value", "execution.inputs", "task.arguments",
+        "service_template.content", "node_template.content"}
+    assert "***" in vault("logs", "list", "1").output
+
+
+def test_the_programs_own_log_has_no_canary(vault: Any) -> None:
+    start(vault, "breaks", 1)
+    vault("executions", "show", 1)
+    assert Path("aria.log").exists()
+    assert found_in(Path("aria.log").read_text()) == []
+    assert Path("aria.log").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_told_stays_readable(vault: Any) -> None:
+    Path("plan.yaml").write_text(f"operations: [log, fails]\npassword: {WORKFLOW}\n")
+    vault("executions", "start", "vault", "tell", "--inputs-file", "plan.yaml", code=1)
+    lines = [each["message"] for each in vault.json("logs", "list", "1")]
+    assert "the password is ***" in lines
+    assert "as a URL: https://user:***@host/" in lines
+    assert "begins with ***" in lines
+    failed = [each for each in vault.json("executions", "tasks", "1") if each["state"] == "failed"]
+    assert [each["reason"] for each in failed] == ["RuntimeError: cannot log in with ***"]
+    assert all(each["arguments"].get("own") == "***" for each in failed)
+
+
+def test_operations_and_python_get_secrets_in_clear(vault: Any) -> None:
+    with Application(Config.load()) as application:
+        service = application.model_storage.service.get_by_name("vault")
+        assert service.inputs["password"] == INPUT
+        hidden = secret_values(application.model_storage, service.id)
+        assert hidden.hide(f"{INPUT} {PROPERTY} {PIN}") == "*** *** ***"
+        assert not secret_values(application.model_storage, 4711).has_values
+
+
+@pytest.mark.parametrize("spelled", ["str", "list"])
+def test_a_secret_of_the_wrong_type_is_not_told(project: Any, spelled: str) -> None:
+    builder = TemplateBuilder("vault")
+    builder.input("pin", "integer", secret=True)
+    builder.input("pins", "list", secret=True, entry="integer", required=False)
+    builder.node("box", properties={"pin": parameter(get_input("pin"), "boolean")})
+    with Application(Config.load()) as application:
+        store_template(application.model_storage, application.resource_storage, builder.load())
+    given = {"str": ["--input", "pin=swordfish"],
+             "list": ["--input", "pin=1", "--input", 'pins=["swordfish"]']}
+    told = project.error("services", "create", "vault", "x", *given[spelled], code=2)
+    assert "***" in told
+    assert "swordfish" not in told
+    told = project("services", "create", "vault", "x", "--input", "pin=48151623", code=2).output
+    assert "48151623" not in told
+
+
+def test_the_password_of_the_database_is_shown_by_nothing(project: Any) -> None:
+    url = f"postgresql://aria:{PASSWORD_OF_DATABASE}@127.0.0.1:1/aria?connect_timeout=1"
+    configuration = Path("aria.toml")
+    configuration.write_text(configuration.read_text().replace("sqlite:///aria.db", url)
+                             + '\n[logging]\nfile = "aria.log"\nlevel = "debug"\n')
+    for words, code in ((("config",), 0), (("services", "list"), None),
+                        (("--debug", "services", "list"), None)):
+        result = project.process(*words)
+        assert code in (None, result.returncode), result.stderr
+        assert PASSWORD_OF_DATABASE not in result.stdout + result.stderr
+    assert PASSWORD_OF_DATABASE not in Path("aria.log").read_text()
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="there is no /proc to look into")
+def test_only_the_operation_that_is_given_a_secret_has_it_in_its_environment(vault: Any) -> None:
+    canary = vault.directory / "canary"
+    canary.write_text(INPUT)
+    Path("plan.yaml").write_text(f"operations: [holds, others]\npassword: {WORKFLOW}\n")
+    vault("executions", "start", "vault", "tell", "--inputs-file", "plan.yaml")
+    seen = vault.json("nodes", "show", "box")["attributes"]["seen"]
+    assert seen == {"in the script": True, "elsewhere": [], "own": False}
+
+
+def test_a_secret_costs_the_other_lines_nothing_worth_mentioning() -> None:
+    from aria_core import SecretValues
+
+    secrets = SecretValues(f"secret-number-{number}" for number in range(1000))
+    begin = time.monotonic()
+    for _ in range(100):
+        secrets.hide("a line of output as scripts write them, " * 3)
+    assert time.monotonic() - begin < 2.0
+
+
+def test_a_runner_masks_for_its_listeners_too(vault: Any) -> None:
+    heard: list[Event] = []
+    with Application(Config.load()) as application:
+        service = application.model_storage.service.get_by_name("vault")
+        runner: WorkflowRunner = application.runner(
+            listeners=(heard.append,), service_id=service.id, workflow_name="breaks",
+            inputs={"password": WORKFLOW}, executor=application.executor())
+        with pytest.raises(ValueError, match=r"a workflow with \*\*\*"):
+            runner.execute()
+    assert heard
+    assert found_in(repr(heard)) == []
