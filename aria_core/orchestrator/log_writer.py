@@ -55,7 +55,7 @@ class LogWriter:
         created = message.get("created_at")
         moment = self._clock.now() if created is None else datetime.fromtimestamp(float(created), UTC)
         traceback = message.get("traceback")
-        self._put(LogRow(self._execution, str(message.get("level", "INFO"))[:16],
+        self._put(LogRow(self._execution, storable(str(message.get("level", "INFO"))[:16]),
                          self._shown(str(message.get("message", ""))), moment, ref.task, ref.attempt,
                          traceback and self._shown(str(traceback))))
 

@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aria_core.orchestrator.executor import Inbox
-from aria_core.orchestrator.worker_process import Parcel, WorkerProcess, WorkerProtocolError, pack
+from aria_core.orchestrator.worker_process import Parcel, WorkerProcess, pack
 from aria_core.worker.calls import (
     Call,
     CallRef,
@@ -228,7 +228,7 @@ class WorkerPool:
         try:
             for message in worker.receive():
                 self._take(worker, message)
-        except (WorkerProtocolError, LookupError, TypeError, ValueError):
+        except Exception:
             _logger.exception("a worker broke the protocol and is killed")
             worker.kill()
             worker.is_gone = True

@@ -148,7 +148,7 @@ class WorkerProcess:
         python = self.environment.python if self.environment is not None else None
         numbers = (line.fileno(), self._incoming.fileno())
         home = Path(__file__).resolve().parent.parent
-        return subprocess.Popen(
+        return subprocess.Popen(  # nosec B603 # the plugin's own interpreter, our program; no shell
             [python or sys.executable, "-c", _BOOT, str(home), *map(str, numbers)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._says, pass_fds=numbers,
             env=worker_environment(self.environment, inherit), start_new_session=True)

@@ -195,7 +195,8 @@ def _moved(environment: Environment, directory: Path, place: Path) -> Environmen
 def _call(environment: Environment, function: str) -> str:
     variables = {"PATH": os.pathsep.join([*environment.path, os.defpath]),
                  "PYTHONPATH": os.pathsep.join(environment.pythonpath)}
-    done = subprocess.run([environment.python or sys.executable, "-c", _CALL, function], env=variables,
+    command = [environment.python or sys.executable, "-c", _CALL, function]
+    done = subprocess.run(command, env=variables,  # nosec B603 # a test's own function
                           cwd=os.sep, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -174,14 +174,16 @@ def family() -> list[int]:
               "child = subprocess.Popen(sys.argv[1:])\n"
               "print(child.pid, flush=True)\n"
               "time.sleep(1000)\n")
-    child = subprocess.Popen([sys.executable, "-I", "-S", "-c", script, *SLEEPER], stdout=subprocess.PIPE)
+    command = [sys.executable, "-I", "-S", "-c", script, *SLEEPER]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE)  # nosec B603 # words of our own
     assert child.stdout is not None
     return [child.pid, int(child.stdout.readline()), _daemon(), _forked_daemon()]
 
 
 def _daemon() -> int:
     """A process in a session of its own whose parent has ended."""
-    done = subprocess.run(["/bin/sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", *SLEEPER],
+    command = ["/bin/sh", "-c", '"$@" >/dev/null 2>&1 & echo $!', "sh", *SLEEPER]
+    done = subprocess.run(command,  # nosec B603 # words of our own
                           stdout=subprocess.PIPE, start_new_session=True, check=True)
     return int(done.stdout)
 
@@ -245,7 +247,8 @@ def until_cancelled(ctx: Any) -> str:
 
 def run_marked_child(ctx: Any, pids: str) -> None:
     """Runs a child process that carries the mark of the attempt, as a script does."""
-    with subprocess.Popen(SLEEPER, env={**os.environ, "ARIA_ATTEMPT": ctx.mark}) as child:
+    variables = {**os.environ, "ARIA_ATTEMPT": ctx.mark}
+    with subprocess.Popen(SLEEPER, env=variables) as child:  # nosec B603 # words of our own
         _write_pids(pids, [child.pid])
         if child.wait():
             raise OperationError(f"the child ended with {child.returncode}")

@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from aria_core.exceptions import NotJsonError
-from aria_core.worker.calls import Edit
+from aria_core.worker.calls import NAME_LIMIT, Edit
 from aria_core.worker.json_values import plain_json
-
-NAME_LIMIT = 255
-"""Characters that a storage keeps of an attribute's name."""
 
 
 class TrackedAttributes:

@@ -7,11 +7,18 @@ runner may talk to an older worker (``v`` tells which made it).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
+
+from aria_core.exceptions import NotJsonError
+from aria_core.worker.json_values import plain_json
 
 CALL_VERSION = 1
+NAME_LIMIT = 255
+"""Characters that a storage keeps of an attribute's name."""
+LONGEST_WAIT = 10 * 366 * 86_400.0
+"""Seconds until another attempt, at most: clocks end somewhere."""
 
 LostReason: TypeAlias = Literal["exited", "killed", "terminated", "unreachable", "timed_out"]
 
@@ -227,12 +234,51 @@ def report_to_json(report: Report) -> dict[str, Any]:
 
 def report_from_json(data: Mapping[str, Any]) -> Report:
     """The report that `report_to_json` wrote; raises ``ValueError`` for anything else."""
-    kind = _REPORTS.get(data.get("report", ""))
+    kind = _REPORTS.get(str(data.get("report")))
     if kind is None:
         raise ValueError(f"{data.get('report')!r} is no report; known are {', '.join(_REPORTS)}")
-    known = _known(kind, data)
-    known["ref"] = CallRef(**_known(CallRef, known["ref"]))
-    if "edits" in known:
-        known["edits"] = tuple(Edit(**_known(Edit, edit)) for edit in known["edits"])
-    report: Report = kind(**known)
+    try:
+        report = _checked_report(kind, _known(kind, data))
+    except (TypeError, LookupError, AttributeError, NotJsonError) as error:
+        raise ValueError(f"this is no report: {error}") from error
     return report
+
+
+def _checked_report(kind: type[Any], known: dict[str, Any]) -> Report:
+    """What ran an operation may be the operation itself: the engine relies on every field."""
+    known["ref"] = CallRef(**_checked(_known(CallRef, known["ref"])))
+    if "edits" in known:
+        known["edits"] = tuple(Edit(**_checked(_known(Edit, edit))) for edit in known["edits"])
+    report: Report = kind(**_checked(known))
+    return report
+
+
+def _checked(known: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a report as they are; ``ValueError`` names one that is not what it must be."""
+    for name, value in known.items():
+        if name in ("value", "result"):
+            plain_json(value, name)
+        elif name in _IS_VALID and not _IS_VALID[name](value):
+            raise ValueError(f"this is no report: {name} cannot be {str(value)[:80]!r}")
+    return known
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+
+
+def _is_wait(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and 0 <= value <= LONGEST_WAIT)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= NAME_LIMIT and plain_json(value) == value
+
+
+_IS_VALID: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("execution", "task", "attempt", "owner"), _is_number),
+    **dict.fromkeys(("error", "traceback", "detail", "where"), lambda value: isinstance(value, str)),
+    "retry": lambda value: value is None or isinstance(value, bool), "after": _is_wait, "name": _is_name,
+    "deleted": lambda value: isinstance(value, bool), "kind": lambda value: value in ("node", "relationship"),
+    "reason": lambda value: value in get_args(LostReason),
+}

@@ -14,7 +14,7 @@ from types import CoroutineType
 from typing import Any
 
 from aria_core.exceptions import NotJsonError
-from aria_core.worker.calls import Call, Edit, Failed, Succeeded, report_to_json
+from aria_core.worker.calls import LONGEST_WAIT, Call, Edit, Failed, Succeeded, report_to_json
 from aria_core.worker.channel import Channel, SocketChannel
 from aria_core.worker.context import OperationContext, make_context
 from aria_core.worker.functions import FunctionImportError, import_function
@@ -122,7 +122,7 @@ def _seconds(value: Any) -> float | None:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return seconds if 0 <= seconds < float("inf") else None
+    return min(seconds, LONGEST_WAIT) if 0 <= seconds < float("inf") else None
 
 
 def _error(error: BaseException) -> str:

@@ -43,7 +43,7 @@ def _short_place() -> Path:
     place = _place()
     if len(os.fsencode(place)) <= _LONGEST_BASE:
         return place
-    return Path("/tmp")  # noqa: S108 - below it only a folder of our own is used
+    return Path("/tmp")  # noqa: S108  # nosec B108 # below it only a folder of our own is used
 
 
 def _base(place: Path) -> Path:

@@ -32,7 +32,8 @@ MAX_STEPS = 10_000_000
 MAX_CONVERTED = 1_000_000
 
 _TAKES = MappingProxyType({
-    "string": "text", "secret": "text", "integer": "a whole number", "float": "a number",
+    "string": "text", "integer": "a whole number", "float": "a number",
+    "secret": "text",
     "boolean": "true or false",
     "timestamp": "a moment such as 2020-01-31T12:00:00Z", "null": "null",
     "version": "a version such as 1.0.0",

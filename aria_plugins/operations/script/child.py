@@ -35,7 +35,7 @@ class Child:
         if cwd is not None and not Path(cwd).is_dir():
             raise ScriptSettingsError(f"the process setting cwd is {cwd!r}, which is no directory")
         try:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # nosec B603 # running scripts is the purpose; no shell
                 words, cwd=cwd, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE, start_new_session=True)
         except OSError as error:

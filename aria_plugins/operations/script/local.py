@@ -68,7 +68,8 @@ def _download(ctx: OperationContext, script_path: str, directory: Path) -> Path:
 def _evaluate(ctx: OperationContext, script: Path, inputs: Mapping[str, Any]) -> None:
     names = {"__name__": "__main__", "__file__": str(script), "ctx": ctx, "inputs": dict(inputs)}
     try:
-        exec(compile(script.read_bytes(), str(script), "exec"), names)  # noqa: S102 - what eval_python asks for
+        code = compile(script.read_bytes(), str(script), "exec")
+        exec(code, names)  # noqa: S102  # nosec B102 # what eval_python asks for
     except SystemExit as error:
         if error.code not in (None, 0):
             raise
