@@ -195,7 +195,8 @@ LIES = [
     b"no json\n", b"[]\n", b"\xff\xfe\n", b"[" * 100_000 + b"\n", b'{"report": "succeeded"}\n',
     b'{"report": "succeeded", "ref": {"execution": 1, "task": 999999, "attempt": 1}}\n',
     b'{"report": ["failed"], "ref": 1}\n', b'{"started": [1, 2]}\n', b'{"started": {"a": 1}}\n',
-    b'{"started": ["x", null, {}]}\n', b'{"hello": 1, "key": "guessed"}\n', b'{"hello": 1, "key": "\\ud800"}\n',
+    b'{"started": ["x", null, {}]}\n', b'{"hello": 1, "key": "guessed"}\n',
+    b'{"hello": 1, "key": "\\ud800"}\n',
     b'{"report": "lost", "ref": null, "reason": "bored"}\n',
     b"x" * (MESSAGE_LIMIT + MEBIBYTE),
 ]
