@@ -143,6 +143,7 @@ if TYPE_CHECKING:
     from aria_core.modeling.expressions import get_attribute as get_attribute
     from aria_core.modeling.expressions import get_input as get_input
     from aria_core.modeling.expressions import get_property as get_property
+    from aria_core.modeling.expressions import get_secret as get_secret
     from aria_core.modeling.expressions import join as join
     from aria_core.modeling.expressions import token as token
     from aria_core.worker.scratch import scratch_directory as scratch_directory
@@ -264,6 +265,7 @@ _HOMES = {
     "get_attribute": "aria_core.modeling.expressions",
     "get_input": "aria_core.modeling.expressions",
     "get_property": "aria_core.modeling.expressions",
+    "get_secret": "aria_core.modeling.expressions",
     "has_expression": "aria_core.modeling.expressions",
     "has_operation": "aria_core.orchestrator.tasks",
     "hookimpl": "aria_core.hookspecs",

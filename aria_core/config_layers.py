@@ -19,7 +19,7 @@ DEFAULT_SOURCE = "default"
 DRIVER_SECTIONS = ("executor", "model_storage", "resource_storage")
 SECTIONS = (*DRIVER_SECTIONS, "plugins", "workflow", "logging", "hooks")
 
-_VARIABLE = re.compile(r"ARIA_(?P<path>[A-Za-z0-9]\w*?__\w+)")
+_VARIABLE = re.compile(r"ARIA_(?!SECRET_)(?P<path>[A-Za-z0-9]\w*?__\w+)")
 _SQLITE = re.compile(r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>(?!/|:memory:|file:)[^?]+)(?P<rest>.*)")
 
 Layer: TypeAlias = dict[tuple[str, str], Setting]

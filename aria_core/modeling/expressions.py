@@ -7,6 +7,7 @@ value is the list of arguments. `FUNCTIONS` lists them all:
 ``{"$get_input": [name, …path]}``    an input of the service
 ``{"$get_property": [entity, …]}``   a property of an entity
 ``{"$get_attribute": [entity, …]}``  an attribute of an entity, or else its property
+``{"$get_secret": [name]}``          a secret that its runner knows and the database does not
 ``{"$concat": [part, …]}``           texts one after the other, or lists one after the other
 ``{"$join": [list, delimiter]}``     the texts of a list with a delimiter between them
 ``{"$token": [text, chars, n]}``     the n-th piece (from 0) of a text that is cut at any of `chars`
@@ -75,6 +76,9 @@ class Scope(Protocol):
     def get_attribute(self, path: Sequence[Any]) -> Any:
         """The attribute that `path` leads to."""
 
+    def get_secret(self, name: Any) -> str:
+        """The secret of that name."""
+
 
 class InputScope:
     """A scope that has nothing but inputs."""
@@ -90,6 +94,11 @@ class InputScope:
         """Refused: there is no service yet."""
         raise MissingValueError("there is no service here to read attributes from")
 
+    def get_secret(self, name: Any) -> NoReturn:
+        """Refused: inputs are stored."""
+        raise MissingValueError("inputs are stored, so they cannot be secrets that are not; properties and "
+                                "arguments can")
+
 
 def get_input(name: str, *path: str | int) -> Expression:
     """An input of the service; `path` leads into a list or map."""
@@ -104,6 +113,11 @@ def get_property(entity: str, *path: str | int) -> Expression:
 def get_attribute(entity: str, *path: str | int) -> Expression:
     """An attribute: of `entity`, or of its requirement or capability named first in `path`."""
     return Expression({"$get_attribute": [entity, *path]})
+
+
+def get_secret(name: str | Expression) -> Expression:
+    """A secret that its runner knows: it is never stored, and read whenever an operation needs it."""
+    return Expression({"$get_secret": [name]})
 
 
 def concat(*parts: Any) -> Expression:
@@ -210,7 +224,12 @@ def show(tree: Any) -> str:
 
 def needs_service(tree: Any) -> bool:
     """Whether evaluating `tree` takes a live service, not inputs alone."""
-    return any(name in ("get_property", "get_attribute") for name, _ in calls(tree))
+    return any(name in ("get_property", "get_attribute", "get_secret") for name, _ in calls(tree))
+
+
+def has_secret(tree: Any) -> bool:
+    """Whether `tree` asks for a secret."""
+    return any(name == "get_secret" for name, _ in calls(tree))
 
 
 def input_names(tree: Any) -> set[str]:
@@ -343,6 +362,7 @@ FUNCTIONS: Mapping[str, _Function] = {
                      lambda values, scope: scope.get_property(values)),
     "get_attribute": (2, None, "an entity and the name of an attribute",
                       lambda values, scope: scope.get_attribute(values)),
+    "get_secret": (1, 1, "the name of a secret", lambda values, scope: scope.get_secret(values[0])),
     "concat": (1, None, "at least one part", _concat),
     "join": (1, 2, "a list and a delimiter", _join),
     "token": (3, 3, "a text, characters and a position", _token),

@@ -7,7 +7,14 @@ from typing import Any
 
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.checks import host_of
-from aria_core.modeling.expressions import InputScope, bind_inputs, evaluate, input_names, needs_service
+from aria_core.modeling.expressions import (
+    InputScope,
+    bind_inputs,
+    evaluate,
+    has_secret,
+    input_names,
+    needs_service,
+)
 from aria_core.modeling.masking import SecretValues
 from aria_core.modeling.models import Interface, Node, Operation, Relationship, Service
 from aria_core.modeling.parameters import Attribute, Parameter
@@ -146,7 +153,9 @@ class ServiceBuilder:
             return None, False
 
     def _is_secret(self, spec: ParameterSpec) -> bool:
-        return is_secret(spec) or (spec.dynamic and bool(self._secret & input_names(spec.value)))
+        if is_secret(spec) or not spec.dynamic:
+            return is_secret(spec)
+        return has_secret(spec.value) or bool(self._secret & input_names(spec.value))
 
 
 def is_secret(spec: ParameterSpec) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.expressions import (
     HOST,
     SELF,
@@ -16,6 +17,7 @@ from aria_core.modeling.expressions import (
     follow,
 )
 from aria_core.modeling.models import Node, Relationship, Service
+from aria_core.modeling.secret_store import FOLDER, PREFIX, read_secret
 
 MAX_HOPS = 50
 """How many values may need one another in a row."""
@@ -61,6 +63,17 @@ class ServiceScope:
     def get_attribute(self, path: Sequence[Any]) -> Any:
         """The attribute that `path` leads to, or else the property; as above."""
         return self._get(path, "attribute")
+
+    def get_secret(self, name: Any) -> str:
+        """The secret of that name; see `aria_core.modeling.secret_store`."""
+        try:
+            found = read_secret(name)
+        except InvalidInputError as error:
+            raise ExpressionError(str(error)) from None
+        if found is None:
+            raise MissingValueError(f"there is no secret {name!r}; it is read from the file {name} in the "
+                                    f"folder that {FOLDER} names, or from the variable {PREFIX}{name}")
+        return found
 
     def properties(self, owner: Owner) -> dict[str, Any]:
         """All properties of a node or relationship, evaluated."""

@@ -22,6 +22,7 @@ from aria_core.modeling.models import (
     ServiceTemplate,
 )
 from aria_core.modeling.parameters import Attribute, Parameter
+from aria_core.modeling.secret_store import read_secret
 from aria_core.orchestrator.scope import ServiceScope
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import TaskRow
@@ -29,7 +30,7 @@ from aria_core.worker.calls import Edit, Failed, Lost, Report, Succeeded
 
 _SETTINGS = "process"
 """The argument with a script's settings. It may be made of secrets, but is far more than these."""
-_MAY_DECLARE = re.compile(r'"secret"\s*:\s*true|"type"\s*:\s*"secret"')
+_MAY_DECLARE = re.compile(r'"secret"\s*:\s*true|"type"\s*:\s*"secret"|"\$get_secret"')
 
 
 class ServiceSecrets(SecretValues):
@@ -155,6 +156,16 @@ def _declared(content: Any) -> Iterator[Any]:
             waiting += each.values()
             if (each.get("secret") is True or each.get("type") == "secret") and not each.get("dynamic"):
                 yield each.get("value")
+            if "$get_secret" in each:
+                yield _kept_elsewhere(each["$get_secret"])
+
+
+def _kept_elsewhere(arguments: Any) -> str | None:
+    name = arguments[0] if isinstance(arguments, list) and len(arguments) == 1 else arguments
+    try:
+        return read_secret(name)
+    except AriaError:
+        return None  # it is computed, or cannot be read: who needs it is told
 
 
 def _given(service: Service, workflow: str, inputs: Mapping[str, Any]) -> Iterator[Any]:

@@ -91,6 +91,6 @@ def _print(log: Log) -> None:
     """One line for each entry; what follows in a message is indented, so that it cannot pass for another."""
     who = f" {one_line(log.task.name)}:" if log.task is not None else ""
     head, *rest = clean(log.message).split("\n")
-    tell(f"{iso(log.created_at)} {log.level.lower():8}{who} {head}")
+    tell(f"{iso(log.created_at)} {one_line(log.level).lower():8}{who} {head}")
     for line in [*rest, *clean(log.traceback or "").splitlines()]:
         tell(f"    {line}")

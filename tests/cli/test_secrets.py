@@ -14,6 +14,7 @@ import pytest
 from aria_core import (
     Application,
     Config,
+    InvalidInputError,
     TemplateBuilder,
     WorkflowRunner,
     call,
@@ -22,11 +23,13 @@ from aria_core import (
     get_attribute,
     get_input,
     get_property,
+    get_secret,
     parameter,
     script,
     secret_values,
     store_template,
 )
+from aria_core.modeling.secret_store import read_secret
 from aria_core.orchestrator.events import SIGNALS, Event
 
 CODE = Path(__file__).parent / "secrets"
@@ -254,3 +257,48 @@ def test_a_runner_masks_for_its_listeners_too(vault: Any) -> None:
             runner.execute()
     assert heard
     assert found_in(repr(heard)) == []
+
+
+def test_a_secret_can_stay_outside_of_the_database(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration = Path("aria.toml")
+    configuration.write_text(configuration.read_text().replace('"thread"', '"process"'))
+    folder = Path("secrets")
+    folder.mkdir(mode=0o700)
+    (folder / "in-a-file").write_text(f"{PROPERTY}\n")
+    monkeypatch.setenv("ARIA_SECRETS", str(folder.absolute()))
+    monkeypatch.setenv("ARIA_SECRET_IN__ENV", ARGUMENT)
+    builder = TemplateBuilder("vault")
+    builder.node("box", properties={"password": get_secret("in-a-file")}, interfaces={"Leak": {
+        "log": call("leaks:log", own=get_secret("IN__ENV"), password=get_property("SELF", "password")),
+        "keeps": call("leaks:environment", password=get_secret("IN__ENV"))}})
+    builder.workflow("tell", "leaks:tell", inputs={"operations": ["keeps", "log"], "password": ""})
+    builder.output("shown", concat("https://", get_property("box", "password")))
+    with Application(Config.load()) as application:
+        model, resources = application.model_storage, application.resource_storage
+        create_service(model, store_template(model, resources, builder.load(CODE)), "vault")
+    assert found_in(project("executions", "start", "vault", "tell").output) == []
+    lines = [each["message"] for each in project.json("logs", "list", "1")]
+    assert "the password is ***" in lines
+    assert "in the environment: []" in lines
+    for view, text in shown(project):
+        assert (view, found_in(text)) == (view, [])
+    assert columns_with_canaries() == set()
+    (folder / "in-a-file").unlink()
+    told = project("executions", "start", "vault", "tell", code=1).output
+    assert "in-a-file in the folder that ARIA_SECRETS names" in told
+
+
+@pytest.mark.parametrize("name", ["../x", ".x", "", "a/b", "a\0", 1, None, "x" * 200])
+def test_a_secret_has_a_name_and_no_path(name: object) -> None:
+    with pytest.raises(InvalidInputError, match="letters"):
+        read_secret(name)
+
+
+def test_an_input_cannot_be_a_secret_that_is_not_stored(project: Any) -> None:
+    builder = TemplateBuilder("vault")
+    builder.input("password", default=get_secret("x"))
+    with Application(Config.load()) as application:
+        model, resources = application.model_storage, application.resource_storage
+        row = store_template(model, resources, builder.load())
+        with pytest.raises(InvalidInputError, match="inputs are stored"):
+            create_service(model, row, "vault")

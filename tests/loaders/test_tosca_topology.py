@@ -437,3 +437,15 @@ def test_a_problem_does_not_tell_the_secret(refuse):
     assert len(problems) == 2
     assert "swordfish" not in str(problems)
     assert "12345" not in str(problems)
+
+
+def test_a_secret_may_be_named_instead_of_given(load):
+    template = load("""
+        node_types:
+          Box: {derived_from: tosca.nodes.Root, properties: {password: {type: string}}}
+        topology_template:
+          node_templates:
+            box: {type: Box, properties: {password: {get_secret: database}}}
+        """).template
+    password = template.nodes["box"].properties["password"]
+    assert (password.value, password.dynamic) == ({"$get_secret": ["database"]}, True)

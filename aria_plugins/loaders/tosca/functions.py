@@ -28,6 +28,7 @@ _ARITY = MappingProxyType({
     "get_input": (1, None, "the name of an input"),
     "get_property": (2, None, "an entity and the name of a property"),
     "get_attribute": (2, None, "an entity and the name of an attribute"),
+    "get_secret": (1, 1, "the name of a secret"),  # ours: TOSCA has no such function
     "get_operation_output": (4, 4, "an entity, an interface, an operation and the name of its output"),
     "get_nodes_of_type": (1, 1, "the name of a node type"),
     "get_artifact": (2, 4, "an entity and the name of an artifact"),

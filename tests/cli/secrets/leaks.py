@@ -1,5 +1,7 @@
 """Operations that tell whatever they know, each in another way."""
 
+import logging
+import os
 import subprocess
 import sys
 import time
@@ -93,5 +95,25 @@ def tell(ctx, graph, operations, password):
 
 
 @workflow
+def tell_all(ctx, graph, line):
+    ctx.logger.info("a workflow\n%s", line)
+    graph.add_tasks(OperationTask(next(iter(ctx.model.node)), "Tell", "it", max_attempts=1))
+
+
+@workflow
 def breaks(ctx, graph, password):
     raise ValueError(f"a workflow with {password}")
+
+
+@operation
+def environment(ctx, password):
+    having = [name for name, value in os.environ.items() if password in value or "SECRET" in name]
+    ctx.logger.info("in the environment: %s", having)
+
+
+@operation
+def forges(ctx, line):
+    logging.addLevelName(35, "X\nforged\x1b[2J")
+    ctx.logger.log(35, "a level")
+    ctx.logger.info("a message\n%s\r%s\x1b]0;title\x07", line, line)
+    raise RuntimeError(f"an error\n{line}\x1b[1A\u202e")
