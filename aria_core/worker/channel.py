@@ -36,7 +36,8 @@ On the wire each message is one line of JSON, at most 16 MiB. A client begins wi
 refused (then the connection ends). Each question carries a ``number``; its reply has the same ``number`` and
 either ``answer`` or ``error`` (a sentence) with ``kind`` (the class name of what was raised).
 
-A *secret* argument or property arrives in clear: operations need it. It never enters a log.
+A *secret* argument or property arrives in clear: operations need it. The runner takes it out of what it is
+told and of reports.
 """
 
 from __future__ import annotations

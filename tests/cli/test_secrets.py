@@ -302,3 +302,16 @@ def test_an_input_cannot_be_a_secret_that_is_not_stored(project: Any) -> None:
         row = store_template(model, resources, builder.load())
         with pytest.raises(InvalidInputError, match="inputs are stored"):
             create_service(model, row, "vault")
+
+
+def test_the_page_on_secrets_is_run(project: Any) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "secrets.md").read_text()
+    template_text, script_text = (
+        page.split(f"```{language}\n")[1].split("```")[0] for language in ("yaml", "sh"))
+    project.template.write_text(template_text)
+    (project.template.parent / "create.sh").write_text(script_text)
+    Path("inputs.yaml").write_text("password: swordfish\n")
+    project("run", project.template, "--inputs-file", "inputs.yaml")
+    assert "logging in with ***" in project("logs", "list", 1).output
+    properties = project.json("nodes", "show", "database")["properties"]
+    assert (properties["password"], properties["pin"]) == ("***", "***")
