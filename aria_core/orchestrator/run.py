@@ -93,7 +93,7 @@ class Run:
 
     def _graph(self, service: Service, code: str | None, retry_failed: bool) -> list[TaskRow] | None:
         """The stored graph, or a new one; None if the execution was cancelled before it had one."""
-        rows = self._model.ledger.load_graph(self._claim.execution)
+        rows = self._load_graph()
         if rows:
             self._say("resumed", retry_failed=retry_failed)
             return rows
@@ -106,7 +106,10 @@ class Run:
             self._end_without_graph()
             return None
         self._say("started")
-        return self._model.ledger.load_graph(self._claim.execution)
+        return self._load_graph()
+
+    def _load_graph(self) -> list[TaskRow]:
+        return ride_out(self._clock, lambda _: self._model.ledger.load_graph(self._claim.execution))
 
     def _end_without_graph(self) -> None:
         """Somebody cancelled: there is nothing to end but the execution itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -23,6 +24,7 @@ from aria_core.orchestrator.draft import record
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.ownership import wait_until_gone
+from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
 from aria_core.orchestrator.run import Run
@@ -72,7 +74,8 @@ class WorkflowRunner:
             self._execution_id = self._ledger.pulse(execution_id).execution
             return
         self._new = NewExecution(
-            service_id or 0, workflow_name or "", dict(inputs or {}), this_process(),
+            service_id or 0, workflow_name or "", dict(inputs or {}),
+            {**this_process(), "claim": secrets.token_hex(8)},
             executor=_executor_name(executor), dry=executor is not None and not executor.runs_operations,
             task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval)
         self._execution_id = self._start_new()
@@ -161,10 +164,16 @@ class WorkflowRunner:
         self._drop_orphaned_pending(service.id)
         self._new = _with_inputs(self._new, prepared)
         try:
-            self._claim = self._ledger.claim_new(self._new)
+            self._claim = ride_out(self._clock, self._claim_new)
         except AlreadyExistsError as error:
             raise ActiveExecutionsError(f"cannot start {self._new.workflow_name!r}: {error}") from error
         return self._claim.execution
+
+    def _claim_new(self, again: bool) -> Claim:
+        active = self._ledger.active(self._new.service_id) if again else None
+        if active is not None and active.owner == self._new.owner:  # it was committed after all
+            return Claim(active.execution, active.epoch, active.batch, active.state)
+        return self._ledger.claim_new(self._new)
 
     def _drop_orphaned_pending(self, service: int) -> None:
         """A claim whose owner died before it had a graph has done nothing: it is let go."""
