@@ -23,7 +23,7 @@ from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.draft import record
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
 from aria_core.orchestrator.executor import Executor
-from aria_core.orchestrator.ownership import wait_until_gone
+from aria_core.orchestrator.ownership import is_forgotten_here, wait_until_gone
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
@@ -211,7 +211,7 @@ class WorkflowRunner:
 
     def _is_left(self, seen: Pulse) -> bool:
         """Whether its owner is gone: that of `seen`, for by now somebody else may have taken it."""
-        gone = is_gone(seen.owner)
+        gone = None if is_forgotten_here(seen) else is_gone(seen.owner)
         return wait_until_gone(self._ledger, seen, self._clock) is not None if gone is None else gone
 
     def _take_over(self, seen: Pulse, retry_failed: bool) -> Claim:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
-from aria_core.exceptions import StorageUnavailableError
+from aria_core.exceptions import ExecutionOwnedError, StorageUnavailableError
+from aria_core.orchestrator import ownership
+from aria_core.orchestrator.executor import Inbox
 from aria_core.storage.sql import SqlModelStorage
+from aria_plugins.executors.thread import ThreadExecutor
 
 pytestmark = pytest.mark.parametrize("executor", ["thread"], indirect=True)
 
@@ -69,3 +72,36 @@ def test_one_call_that_fails_costs_nothing(lab: Any, model_storage_url: str, met
         assert [row.state for row in storage.execution] == ["succeeded"]
         assert [task.attempts for task in away.tasks(runner.execution_id).values()] == [1, 1]
         assert lab.effects == ["a", "b"]
+
+
+class Unopened(ThreadExecutor):
+    """Cannot be opened."""
+
+    def open(self, report: Inbox) -> None:
+        raise RuntimeError("no")
+
+
+def test_a_runner_that_could_not_let_go_does_not_block_its_own_process(
+        lab: Any, model_storage_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "TAKES_OVER_AFTER", 0.5)
+    with AwayOnce(model_storage_url) as storage:
+        away = type(lab)(storage, lab.resource, lab.directory, lab.executor, name="away")
+        storage.break_at("release", 1, after=False)
+        runner = away.runner(steps=STEPS, executor=Unopened())
+        with pytest.raises(RuntimeError):
+            runner.execute()
+        assert runner.execution.owner is not None
+        assert away.runner(execution_id=runner.execution_id).execute() == "succeeded"
+
+
+def test_a_runner_of_the_same_process_that_works_is_not_taken_for_one_that_is_lost(
+        lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "TAKES_OVER_AFTER", 0.0)
+    gate = lab.directory / "gate"
+    runner = lab.runner(steps=[{"label": "a", "do": "wait_for", "arguments": {"file": str(gate)}}])
+    wait = lab.in_thread(runner)
+    lab.wait_for_effect("a")
+    with pytest.raises(ExecutionOwnedError):
+        lab.runner(execution_id=runner.execution_id).execute()
+    gate.touch()
+    assert wait() == "succeeded"
