@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -30,8 +29,6 @@ from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef, Edit
 from aria_core.worker.channel import ChannelError
 from aria_core.worker.scratch import sweep
-
-_log = logging.getLogger("aria.runner")
 
 
 class Run:
@@ -62,12 +59,14 @@ class Run:
         self._inbox.post(StopAsked(grace))
 
     def execute(self, retry_failed: bool) -> str:
-        """Run to the end; the execution's state then. See `WorkflowRunner.execute`."""
+        """Run to the end; the execution's state then. See `WorkflowRunner.execute`.
+
+        When it raises, the execution is still ours: the caller lets it go.
+        """
         with ExitStack() as stack:
             stack.callback(self._emitter.close)
             stack.callback(self._writer.close)
             stack.callback(self._source.close)
-            stack.push(self._let_go)
             lease = Lease(self._model.ledger, self._claim, self._clock, self._ownership_changed)
             stack.callback(lease.stop)
             lease.start()
@@ -76,15 +75,6 @@ class Run:
             code = stack.enter_context(template_code(self._resource, service))
             rows = self._graph(service, code, retry_failed)
             return self._claim.state if rows is None else self._run_engine(service, code, rows)
-
-    def _let_go(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        """Something broke: the execution is nobody's from now on, so that it can be resumed at once."""
-        if error is None:
-            return
-        try:
-            self._model.ledger.release(self._claim)
-        except AriaError as problem:
-            _log.warning("execution %d was not released: %s", self._claim.execution, problem)
 
     def _ownership_changed(self, what: str | AriaError) -> None:
         self._inbox.post(OwnershipLost(what) if isinstance(what, AriaError) else CancelSeen())

@@ -26,7 +26,7 @@ class AwayOnce(SqlModelStorage):
 
     method = ""
 
-    def break_at(self, method: str, number: int, after: bool) -> None:
+    def break_at(self, method: str, number: int, *, after: bool) -> None:
         self.method, self.left, self.after = method, number, after
         self.thread = threading.get_ident()
 
@@ -65,7 +65,7 @@ def test_one_call_that_fails_costs_nothing(lab: Any, model_storage_url: str, met
                                            after: bool) -> None:
     with AwayOnce(model_storage_url) as storage:
         away = type(lab)(storage, lab.resource, lab.directory, lab.executor, name="away")
-        storage.break_at(method, number, after)
+        storage.break_at(method, number, after=after)
         runner = away.runner(steps=STEPS)
         assert runner.execute() == "succeeded"
         assert storage.left <= 0
