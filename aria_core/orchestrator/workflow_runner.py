@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,6 +30,7 @@ from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
 from aria_core.orchestrator.run import Run
 from aria_core.orchestrator.surroundings import NoHooks, RunnerHooks
+from aria_core.orchestrator.tasks import MOST_ATTEMPTS
 from aria_core.storage.model import Ledger, ModelStorage
 from aria_core.storage.owners import describe_owner, is_gone, this_process
 from aria_core.storage.records import Batch, Claim, NewExecution, Pulse, TaskRow
@@ -273,12 +275,13 @@ def _check_combination(execution_id: int | None, service_id: int | None, workflo
 
 
 def _check_retries(max_attempts: int, retry_interval: float) -> None:
-    if max_attempts != -1 and max_attempts < 1:
+    if max_attempts != -1 and not 1 <= max_attempts <= MOST_ATTEMPTS:
         raise InvalidWorkflowRunnerParams(
-            f"task_max_attempts is {max_attempts}; it is at least 1, or -1 for no end")
-    if retry_interval < 0:
+            f"task_max_attempts is {max_attempts}; it is at least 1, at most {MOST_ATTEMPTS}, "
+            "or -1 for no end")
+    if not 0 <= retry_interval < math.inf:
         raise InvalidWorkflowRunnerParams(
-            f"task_retry_interval is {retry_interval}; it is at least 0 seconds")
+            f"task_retry_interval is {retry_interval}; it is a number of seconds, at least 0")
 
 
 def _executor_name(executor: Executor | None) -> str:
