@@ -20,6 +20,7 @@ from aria_core import (
     ResourceStorage,
     TemplateBuilder,
     WorkflowRunner,
+    WrongTypeInputsError,
     create_service,
     store_template,
 )
@@ -161,3 +162,14 @@ def test_an_executor_without_a_slot_would_wait_for_ever(
         kind: type[ThreadExecutor | ProcessExecutor], slots: int) -> None:
     with pytest.raises(ConfigurationError, match="at least 1"):
         kind(slots=slots)
+
+
+def test_a_secret_of_the_wrong_type_is_refused_without_being_told(
+        model_storage: ModelStorage, resource_storage: ResourceStorage) -> None:
+    builder = TemplateBuilder("vault")
+    builder.input("pin", "integer", secret=True)
+    template = store_template(model_storage, resource_storage, builder.load())
+    with pytest.raises(WrongTypeInputsError, match=r"'pin' is \*\*\*, .* integer") as caught:
+        create_service(model_storage, template, "vault", {"pin": "hunter2"})
+    assert "hunter2" not in str(caught.value)
+    assert not model_storage.service.list().items
