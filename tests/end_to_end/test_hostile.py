@@ -15,6 +15,7 @@ import pytest
 
 from aria_core import (
     ConfigurationError,
+    InvalidInputError,
     ModelStorage,
     NotFoundError,
     ResourceStorage,
@@ -22,6 +23,8 @@ from aria_core import (
     WorkflowRunner,
     WrongTypeInputsError,
     create_service,
+    get_input,
+    parameter,
     store_template,
 )
 from aria_core.orchestrator.exceptions import InvalidWorkflowRunnerParams
@@ -173,3 +176,14 @@ def test_a_secret_of_the_wrong_type_is_refused_without_being_told(
         create_service(model_storage, template, "vault", {"pin": "hunter2"})
     assert "hunter2" not in str(caught.value)
     assert not model_storage.service.list().items
+
+
+def test_a_secret_property_of_the_wrong_type_is_not_told_either(
+        model_storage: ModelStorage, resource_storage: ResourceStorage) -> None:
+    builder = TemplateBuilder("vault")
+    builder.input("pin", "string", secret=True)
+    builder.node("door", properties={"pin": parameter(get_input("pin"), "integer")})
+    template = store_template(model_storage, resource_storage, builder.load())
+    with pytest.raises(InvalidInputError, match=r"'pin' of .*door.* \*\*\*") as caught:
+        create_service(model_storage, template, "vault", {"pin": "hunter2"})
+    assert "hunter2" not in str(caught.value)
