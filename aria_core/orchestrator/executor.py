@@ -47,6 +47,8 @@ class Executor(ABC):
     """False: nothing happens (dry); neither nodes nor attributes are touched."""
     needs_reach: ClassVar[Literal["process", "host", "network"]] = "process"
     """From where the storages must be reachable for calls to run."""
+    name: str | None = None
+    """The word it was chosen by; stored with its executions, for people. None: made by hand."""
     slots: int | None = 1
     """How many calls run at once; read before each dispatch, may change. None: no bound."""
 

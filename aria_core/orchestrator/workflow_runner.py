@@ -287,7 +287,7 @@ def _check_retries(max_attempts: int, retry_interval: float) -> None:
 def _executor_name(executor: Executor | None) -> str:
     if executor is None:
         return DEFAULT_EXECUTOR
-    return type(executor).__name__.removesuffix("Executor").lower()
+    return executor.name or type(executor).__name__.removesuffix("Executor").lower()
 
 
 def _with_inputs(new: NewExecution, prepared: PreparedWorkflow) -> NewExecution:
