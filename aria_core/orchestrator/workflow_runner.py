@@ -23,7 +23,7 @@ from aria_core.modeling.states import ExecutionState, TaskState
 from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.draft import record
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
-from aria_core.orchestrator.executor import Executor
+from aria_core.orchestrator.executor import Executor, lent
 from aria_core.orchestrator.ownership import is_forgotten_here, wait_until_gone
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
@@ -109,7 +109,8 @@ class WorkflowRunner:
         Raises ``ExecutionFailedError`` (its message is the first cause), ``ExecutionOwnedError``
         while a living runner has it, ``FencedError`` if one took it over, ``ResumeRefusedError`` if a
         later execution of the service exists, or for a dry one with an executor that is not and the
-        other way round, and what a workflow function raises.
+        other way round, ``InvalidWorkflowRunnerParams`` while the executor works for another runner,
+        and what a workflow function raises.
         """
         with ExitStack() as stack:
             executor = self._given_executor or self._make_executor(stack)
@@ -247,7 +248,7 @@ class WorkflowRunner:
     # --- running
 
     def _execute(self, claim: Claim, executor: Executor, retry_failed: bool) -> str:
-        with self._let_go_if_broken(claim):
+        with self._let_go_if_broken(claim), lent(executor, self._execution_id):
             self._run = Run(self._model, self._resource, self._plugins, executor=executor,
                             clock=self._clock, claim=claim, hooks=self._hooks)
             if self._stop_grace is not None:
