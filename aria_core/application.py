@@ -113,7 +113,8 @@ class Application:
         Raises ``ConfigurationError`` if its calls could not reach the storages.
         """
         executor = self._made(EXECUTORS, "executor", use)
-        self._check_reach(executor, use or self.config.use("executor"))
+        executor.name = use or self.config.use("executor")
+        self._check_reach(executor, executor.name)
         self._closing.callback(executor.close, CLOSE_GRACE)
         return executor
 

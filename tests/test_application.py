@@ -104,6 +104,13 @@ def test_each_executor_is_new_and_all_are_closed(home):
     assert [each.closed for each in executors] == [1, 1]
 
 
+def test_an_executor_keeps_the_word_it_was_chosen_by(home):
+    with Application(Config.of({"executor": {"use": "dry"}})) as application:
+        assert application.executor().name == "dry"
+        assert application.executor("aria_plugins.executors.thread:ThreadExecutor").name == (
+            "aria_plugins.executors.thread:ThreadExecutor")
+
+
 def test_another_executor_does_not_get_the_keywords_of_the_configured_one(home):
     config = Config.of({"executor": {"use": "process", "nonsense": 1}})
     with Application(config) as application:

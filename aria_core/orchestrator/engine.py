@@ -29,6 +29,8 @@ from aria_core.worker.logs import storable
 
 START_LINGERS = 0.02
 """Seconds that a start may wait to be stored: a call that ends meanwhile costs one commit, not two."""
+LONGEST_PAUSE = 3600.0
+"""No queue waits for as long as an operation may have asked for."""
 SLOTS_PAUSE = 1.0
 """Seconds until an executor without a free slot is asked again when nothing else would wake us."""
 Mode = Literal["running", "failing", "cancelling", "stopping"]
@@ -299,7 +301,7 @@ class Engine:
             moments.append(self._draft.may_wait_until)
         if self._ready and not self._in_flight:
             moments.append(now + SLOTS_PAUSE)
-        return max(0.0, min(moments) - now) if moments else None
+        return min(max(0.0, min(moments) - now), LONGEST_PAUSE) if moments else None
 
     def _fire_timers(self) -> None:
         now = self._around.clock.monotonic()

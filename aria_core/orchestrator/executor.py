@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, Literal, Protocol, Self
 
+from aria_core.orchestrator.exceptions import InvalidWorkflowRunnerParams
 from aria_core.worker.calls import Call, CallRef, Report
 
 EXECUTOR_API = 1
@@ -47,6 +50,10 @@ class Executor(ABC):
     """False: nothing happens (dry); neither nodes nor attributes are touched."""
     needs_reach: ClassVar[Literal["process", "host", "network"]] = "process"
     """From where the storages must be reachable for calls to run."""
+    name: str | None = None
+    """The word it was chosen by; stored with its executions, for people. None: made by hand."""
+    lent_to: int | None = None
+    """The execution it serves now; see `lent`."""
     slots: int | None = 1
     """How many calls run at once; read before each dispatch, may change. None: no bound."""
 
@@ -79,3 +86,21 @@ class Executor(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close(CLOSE_GRACE)
+
+
+_LENDING = threading.Lock()  # guards `lent_to` of every executor
+
+
+@contextmanager
+def lent(executor: Executor, execution: int) -> Iterator[None]:
+    """Let one execution have the executor; ``InvalidWorkflowRunnerParams`` while another has it."""
+    with _LENDING:
+        if executor.lent_to is not None:
+            raise InvalidWorkflowRunnerParams(
+                f"this executor is at work for execution {executor.lent_to}; runners that work at the same "
+                "time need an executor each")
+        executor.lent_to = execution
+    try:
+        yield
+    finally:
+        executor.lent_to = None

@@ -27,7 +27,7 @@ from aria_core.modeling.specification import (
     RelationshipSpec,
     TemplateSpec,
 )
-from aria_core.modeling.values import coerce
+from aria_core.modeling.values import MASK, coerce
 
 SCRIPT_FUNCTION = "aria_plugins.operations.script:run_script_locally"
 """What an operation with a script calls, with ``script_path`` and ``process`` as further arguments."""
@@ -146,11 +146,19 @@ class ServiceBuilder:
                 if needs_service(value):
                     return value, True
                 value = evaluate(value, InputScope(self._inputs))
-            return coerce(value, spec.type, f"{name!r} of {where}", secret=self._is_secret(spec)), False
+            return self._typed(value, spec, f"{name!r} of {where}"), False
         except InvalidInputError as error:
             told = str(error) if where in str(error) else f"{name!r} of {where}: {error}"
             self._problems.append(f"{spec.location}: {told}" if spec.location else told)
             return None, False
+
+    def _typed(self, value: Any, spec: ParameterSpec, path: str) -> Any:
+        try:
+            return coerce(value, spec.type, path)
+        except InvalidInputError:
+            if not self._is_secret(spec):
+                raise
+        raise InvalidInputError(f"{path} is {MASK}, which does not fit its type {spec.type}")
 
     def _is_secret(self, spec: ParameterSpec) -> bool:
         if is_secret(spec) or not spec.dynamic:

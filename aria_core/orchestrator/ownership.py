@@ -9,7 +9,7 @@ from aria_core.clock import Clock
 from aria_core.exceptions import AriaError, FencedError, StorageUnavailableError
 from aria_core.modeling.states import ExecutionState
 from aria_core.storage.model import Ledger
-from aria_core.storage.owners import LOOKS_EVERY, TAKES_OVER_AFTER, describe_owner
+from aria_core.storage.owners import LOOKS_EVERY, TAKES_OVER_AFTER, describe_owner, this_process
 from aria_core.storage.records import Claim, Pulse
 
 BEAT_EVERY = 5.0
@@ -32,6 +32,21 @@ def wait_until_gone(ledger: Ledger, seen: Pulse, clock: Clock) -> Pulse | None:
     return ledger.pulse(seen.execution)
 
 
+def is_forgotten_here(seen: Pulse) -> bool:
+    """Whether this process owns it and beats no more: its runner lost the storage and could not let go.
+
+    Not yet begun is not forgotten. True is no more than a suspicion: a runner may be about to beat.
+    """
+    owner = seen.owner or {}
+    if seen.state == ExecutionState.PENDING or this_process().items() - owner.items():
+        return False
+    return _lease_name(seen.execution, seen.epoch) not in {each.name for each in threading.enumerate()}
+
+
+def _lease_name(execution: int, epoch: int) -> str:
+    return f"aria-lease-{execution}-{epoch}"
+
+
 class Lease:
     """Keeps an execution ours: beats, and watches the row for a cancel or another owner.
 
@@ -48,7 +63,8 @@ class Lease:
         self._stop = threading.Event()
         self._told_cancel = claim.state == ExecutionState.CANCELLING
         self._last_beat = clock.monotonic()
-        self._thread = threading.Thread(target=self._run, name="aria-lease", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=_lease_name(claim.execution, claim.epoch), daemon=True)
 
     def start(self) -> None:
         """Begin to beat."""

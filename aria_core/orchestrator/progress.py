@@ -12,6 +12,8 @@ from aria_core.storage.records import TaskRow, Transition
 from aria_core.worker.calls import CallRef, Failed, Lost
 from aria_core.worker.logs import storable
 
+LONGEST_WAIT = 100 * 365 * 24 * 3600.0
+"""Seconds between two attempts at the most: beyond, there are no dates."""
 MAX_LOST_ATTEMPTS = 3
 MAX_INTERRUPTIONS = 20
 ALWAYS_CUT_OFF = (
@@ -121,7 +123,7 @@ class TaskProgress:
             return None
         self.state = TaskState.RETRYING
         after = report.after if isinstance(report, Failed) else None
-        return self.row.retry_interval if after is None else after
+        return min(self.row.retry_interval if after is None else after, LONGEST_WAIT)
 
     def _was_last(self, report: Failed | Lost) -> bool:
         if self.row.ignore_failure or (isinstance(report, Failed) and report.retry is False):

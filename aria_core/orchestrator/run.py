@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from dataclasses import replace
 
@@ -31,8 +30,6 @@ from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef, Edit
 from aria_core.worker.channel import ChannelError
 from aria_core.worker.scratch import sweep
-
-_log = logging.getLogger("aria.runner")
 
 
 class Run:
@@ -65,12 +62,15 @@ class Run:
         self._inbox.post(StopAsked(grace))
 
     def execute(self, retry_failed: bool) -> str:
-        """Run to the end; the execution's state then. See `WorkflowRunner.execute`."""
+        """Run to the end; the execution's state then. See `WorkflowRunner.execute`.
+
+        When it raises, the execution is still ours: the caller lets it go.
+        """
         with ExitStack() as stack:
             stack.callback(self._emitter.close)
             stack.callback(self._writer.close)
             stack.callback(self._source.close)
-            stack.push(self._let_go)
+            stack.push(self._keep_secrets)
             lease = Lease(self._model.ledger, self._claim, self._clock, self._ownership_changed)
             stack.callback(lease.stop)
             lease.start()
@@ -80,15 +80,10 @@ class Run:
             rows = self._graph(service, code, retry_failed)
             return self._claim.state if rows is None else self._run_engine(service, code, rows)
 
-    def _let_go(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        """Something broke: the execution is nobody's from now on, so that it can be resumed at once."""
-        if error is None:
-            return
-        self._secrets.hide_in_error(error)
-        try:
-            self._model.ledger.release(self._claim)
-        except AriaError as problem:
-            _log.warning("execution %d was not released: %s", self._claim.execution, problem)
+    def _keep_secrets(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        """What a workflow function or an expression raised is told to people."""
+        if error is not None:
+            self._secrets.hide_in_error(error)
 
     def _ownership_changed(self, what: str | AriaError) -> None:
         self._inbox.post(OwnershipLost(what) if isinstance(what, AriaError) else CancelSeen())
@@ -97,7 +92,7 @@ class Run:
 
     def _graph(self, service: Service, code: str | None, retry_failed: bool) -> list[TaskRow] | None:
         """The stored graph, or a new one; None if the execution was cancelled before it had one."""
-        rows = self._model.ledger.load_graph(self._claim.execution)
+        rows = self._load_graph()
         if rows:
             self._say("resumed", retry_failed=retry_failed)
             return rows
@@ -110,7 +105,10 @@ class Run:
             self._end_without_graph()
             return None
         self._say("started")
-        return self._model.ledger.load_graph(self._claim.execution)
+        return self._load_graph()
+
+    def _load_graph(self) -> list[TaskRow]:
+        return ride_out(self._clock, lambda _: self._model.ledger.load_graph(self._claim.execution))
 
     def _end_without_graph(self) -> None:
         """Somebody cancelled: there is nothing to end but the execution itself."""

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     ActorModel: TypeAlias = Node | Relationship
 
+MOST_ATTEMPTS = 2**31 - 1
+"""What the integers of databases can count."""
+
 
 class BaseTask:
     """A task of a graph. Two tasks are the same only if they are one object."""
@@ -218,9 +221,10 @@ def _fit(value: Any, parameter: Parameter | None, path: str) -> Any:
 
 
 def _checked_attempts(value: Any, task: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not (value == -1 or value >= 1):
+    if isinstance(value, bool) or not isinstance(value, int) or not (
+            value == -1 or 1 <= value <= MOST_ATTEMPTS):
         raise InvalidInputError(f"{task}: max_attempts is {value!r}; it must be a whole number, "
-                                "at least 1, or -1 for without end")
+                                f"at least 1 and at most {MOST_ATTEMPTS}, or -1 for without end")
     return value
 
 

@@ -226,7 +226,8 @@ def _coerced(declared: Mapping[str, ParameterSpec], values: Mapping[str, Any]) -
         try:
             coerced[name] = _as_declared(values[name], each, f"input {name!r}")
         except InvalidInputError as error:
-            problems.append(str(error))
+            hidden = f"input {name!r} is {MASK}, which does not fit its type {each.type}"
+            problems.append(hidden if is_secret(each) else str(error))
     if problems:
         raise WrongTypeInputsError("\n".join(problems))
     return coerced

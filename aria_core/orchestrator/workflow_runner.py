@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -21,12 +23,14 @@ from aria_core.modeling.states import ExecutionState, TaskState
 from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.draft import record
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
-from aria_core.orchestrator.executor import Executor
-from aria_core.orchestrator.ownership import wait_until_gone
+from aria_core.orchestrator.executor import Executor, lent
+from aria_core.orchestrator.ownership import is_forgotten_here, wait_until_gone
+from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
 from aria_core.orchestrator.run import Run
 from aria_core.orchestrator.surroundings import NoHooks, RunnerHooks
+from aria_core.orchestrator.tasks import MOST_ATTEMPTS
 from aria_core.storage.model import Ledger, ModelStorage
 from aria_core.storage.owners import describe_owner, is_gone, this_process
 from aria_core.storage.records import Batch, Claim, NewExecution, Pulse, TaskRow
@@ -72,7 +76,8 @@ class WorkflowRunner:
             self._execution_id = self._ledger.pulse(execution_id).execution
             return
         self._new = NewExecution(
-            service_id or 0, workflow_name or "", dict(inputs or {}), this_process(),
+            service_id or 0, workflow_name or "", dict(inputs or {}),
+            {**this_process(), "claim": secrets.token_hex(8)},
             executor=_executor_name(executor), dry=executor is not None and not executor.runs_operations,
             task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval)
         self._execution_id = self._start_new()
@@ -104,7 +109,8 @@ class WorkflowRunner:
         Raises ``ExecutionFailedError`` (its message is the first cause), ``ExecutionOwnedError``
         while a living runner has it, ``FencedError`` if one took it over, ``ResumeRefusedError`` if a
         later execution of the service exists, or for a dry one with an executor that is not and the
-        other way round, and what a workflow function raises.
+        other way round, ``InvalidWorkflowRunnerParams`` while the executor works for another runner,
+        and what a workflow function raises.
         """
         with ExitStack() as stack:
             executor = self._given_executor or self._make_executor(stack)
@@ -161,10 +167,16 @@ class WorkflowRunner:
         self._drop_orphaned_pending(service.id)
         self._new = _with_inputs(self._new, prepared)
         try:
-            self._claim = self._ledger.claim_new(self._new)
+            self._claim = ride_out(self._clock, self._claim_new)
         except AlreadyExistsError as error:
             raise ActiveExecutionsError(f"cannot start {self._new.workflow_name!r}: {error}") from error
         return self._claim.execution
+
+    def _claim_new(self, again: bool) -> Claim:
+        active = self._ledger.active(self._new.service_id) if again else None
+        if active is not None and active.owner == self._new.owner:  # it was committed after all
+            return Claim(active.execution, active.epoch, active.batch, active.state)
+        return self._ledger.claim_new(self._new)
 
     def _drop_orphaned_pending(self, service: int) -> None:
         """A claim whose owner died before it had a graph has done nothing: it is let go."""
@@ -202,7 +214,7 @@ class WorkflowRunner:
 
     def _is_left(self, seen: Pulse) -> bool:
         """Whether its owner is gone: that of `seen`, for by now somebody else may have taken it."""
-        gone = is_gone(seen.owner)
+        gone = None if is_forgotten_here(seen) else is_gone(seen.owner)
         return wait_until_gone(self._ledger, seen, self._clock) is not None if gone is None else gone
 
     def _take_over(self, seen: Pulse, retry_failed: bool) -> Claim:
@@ -236,7 +248,7 @@ class WorkflowRunner:
     # --- running
 
     def _execute(self, claim: Claim, executor: Executor, retry_failed: bool) -> str:
-        with self._let_go_if_broken(claim):
+        with self._let_go_if_broken(claim), lent(executor, self._execution_id):
             self._run = Run(self._model, self._resource, self._plugins, executor=executor,
                             clock=self._clock, claim=claim, hooks=self._hooks)
             if self._stop_grace is not None:
@@ -264,18 +276,19 @@ def _check_combination(execution_id: int | None, service_id: int | None, workflo
 
 
 def _check_retries(max_attempts: int, retry_interval: float) -> None:
-    if max_attempts != -1 and max_attempts < 1:
+    if max_attempts != -1 and not 1 <= max_attempts <= MOST_ATTEMPTS:
         raise InvalidWorkflowRunnerParams(
-            f"task_max_attempts is {max_attempts}; it is at least 1, or -1 for no end")
-    if retry_interval < 0:
+            f"task_max_attempts is {max_attempts}; it is at least 1, at most {MOST_ATTEMPTS}, "
+            "or -1 for no end")
+    if not 0 <= retry_interval < math.inf:
         raise InvalidWorkflowRunnerParams(
-            f"task_retry_interval is {retry_interval}; it is at least 0 seconds")
+            f"task_retry_interval is {retry_interval}; it is a number of seconds, at least 0")
 
 
 def _executor_name(executor: Executor | None) -> str:
     if executor is None:
         return DEFAULT_EXECUTOR
-    return type(executor).__name__.removesuffix("Executor").lower()
+    return executor.name or type(executor).__name__.removesuffix("Executor").lower()
 
 
 def _with_inputs(new: NewExecution, prepared: PreparedWorkflow) -> NewExecution:

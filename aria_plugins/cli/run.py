@@ -58,7 +58,7 @@ def run(  # noqa: PLR0917 - click hands one argument for each option
     'aria run hello.yaml'. A template that was changed since is refused.
     """
     loaded = load(program, template, loader)
-    wish = Wish(service or loaded.template.name, workflow, given, inputs_file)
+    wish = Wish(loaded.template.name if service is None else service, workflow, given, inputs_file)
     chosen = chosen_executor(program, executor, dry)
     with ExitStack() as undo:
         row = _service(program, loaded, wish, undo)

@@ -10,7 +10,9 @@ from .printing import say
 from .program import Program
 
 if TYPE_CHECKING:
-    from aria_core import LoadedTemplate, ServiceTemplate, TemplateSpec
+    from aria_core import LoadedTemplate, Loader, ServiceTemplate, TemplateSpec
+
+YAML_ENDINGS = (".yaml", ".yml")
 
 
 def load(program: Program, source: Path, loader: str | None = None,
@@ -19,14 +21,27 @@ def load(program: Program, source: Path, loader: str | None = None,
 
     Raises ``LoadError`` with all its problems, ``InvalidInputError`` if no loader recognises it.
     """
-    loaders = program.application.loaders
-    chosen = loaders.named(loader) if loader else loaders.recognise(source)
-    loaded = chosen.load(source, _read)
+    loaded = _loader(program, source, loader).load(source, _read)
     for each in loaded.warnings:
         say(f"warning: {each}")
     if name is not None:
         loaded.template.name = name
     return loaded
+
+
+def _loader(program: Program, source: Path, name: str | None) -> Loader:
+    from aria_core import InvalidInputError
+
+    loaders = program.application.loaders
+    if name:
+        return loaders.named(name)
+    try:
+        return loaders.recognise(source)
+    except InvalidInputError:
+        if source.suffix.lower() not in YAML_ENDINGS:
+            raise
+        # Nobody recognises it, perhaps because it is not even YAML: ours says what is wrong, and where.
+        return loaders.named("tosca")
 
 
 def _read(path: Path) -> bytes:

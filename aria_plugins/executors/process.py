@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from aria_core import Call, CallRef, Executor, Inbox, WorkerPool, hookimpl
+from aria_core import Call, CallRef, ConfigurationError, Executor, Inbox, WorkerPool, hookimpl
 
 
 class ProcessExecutor(Executor):
@@ -21,6 +21,8 @@ class ProcessExecutor(Executor):
 
     def __init__(self, slots: int | None = None, environment: tuple[str, ...] = (),
                  recycle_after: int = 1000) -> None:
+        if slots is not None and slots < 1:
+            raise ConfigurationError(f"slots is {slots}; an executor has at least 1")
         self.slots: int = os.cpu_count() or 1 if slots is None else slots
         self._pool = WorkerPool(lambda: self.slots, environment, recycle_after)
 

@@ -15,6 +15,7 @@ from typing import Any
 from aria_core import (
     Call,
     CallRef,
+    ConfigurationError,
     Executor,
     Failed,
     Inbox,
@@ -51,6 +52,8 @@ class ThreadExecutor(Executor):
     """
 
     def __init__(self, slots: int = 4) -> None:
+        if slots < 1:
+            raise ConfigurationError(f"slots is {slots}; an executor has at least 1")
         self.slots: int = slots
         self._where = f"{socket.gethostname()}:{os.getpid()}"
         self._waiting: deque[Call] = deque()

@@ -107,6 +107,13 @@ def test_a_missing_file_is_refused(project):
     assert "nowhere.yaml" in project.error("run", "nowhere.yaml", code=2)
 
 
+def test_yaml_that_is_none_and_yaml_without_a_version_are_told_with_their_place(project):
+    (project.directory / "broken.yaml").write_text("a: [1\n")
+    (project.directory / "bare.yml").write_text("a: 1\n")
+    assert "broken.yaml:2:1: this is not valid YAML" in project.error("run", "broken.yaml", code=2)
+    assert "bare.yml:1:1: the service template lacks" in project.error("run", "bare.yml", code=2)
+
+
 def test_a_file_that_no_loader_knows_is_refused(project):
     Path("notes.txt").write_text("hello")
     assert "recognised by no loader" in project.error("run", "notes.txt", code=2)

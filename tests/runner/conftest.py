@@ -33,13 +33,13 @@ class Lab:
     """One service in one storage, and everything a test wants to know about its executions."""
 
     def __init__(self, model: ModelStorage, resource: ResourceStorage, directory: Path,
-                 executor: Executor) -> None:
+                 executor: Executor, name: str = "lab") -> None:
         self.model, self.resource, self.executor = model, resource, executor
         self.effects_file = directory / "effects"
         self.directory = directory
         self.code = CODE
-        self.template = store_template(model, resource, template())
-        self.service: Service = self.new_service("lab")
+        self.template = store_template(model, resource, template(name))
+        self.service: Service = self.new_service(name)
 
     def new_service(self, name: str) -> Service:
         return create_service(self.model, self.template, name, {"effects": str(self.effects_file)})
@@ -103,8 +103,8 @@ class Lab:
         return {row.arguments.get("label", row.name): row for row in rows if row.stub is None}
 
 
-def template() -> LoadedTemplate:
-    builder = TemplateBuilder("lab")
+def template(name: str) -> LoadedTemplate:
+    builder = TemplateBuilder(name)
     builder.input("effects", "string")
     test = {name: f"ops:{name}" for name in OPERATIONS}
     two = builder.node("two", attributes={"ip": "10.0.0.2", "address": "two's"}, interfaces={"Test": test})

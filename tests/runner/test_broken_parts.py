@@ -289,3 +289,17 @@ def test_a_log_line_whose_arguments_do_not_fit_fails_no_workflow(lab: Any) -> No
     runner = lab.runner("logs_badly")
     assert runner.execute() == "succeeded"
     assert [row.message for row in lab.model.log] == ["%d things ('many',)"]
+
+
+@pytest.mark.parametrize("step", [{"do": "retry_first", "arguments": {"times": 1, "interval": 1e300}},
+                                  {"do": "fail_first", "arguments": {"times": 1}, "retry_interval": 1e300}])
+def test_a_wait_that_no_calendar_knows_is_a_long_one(lab: Any, step: dict[str, Any]) -> None:
+    runner = lab.runner(steps=[{"label": "a", **step}])
+    wait = lab.in_thread(runner)
+    lab.wait_for_state(runner, "a", "retrying")
+    runner.cancel()
+    assert wait() == "cancelled"
+
+
+def test_a_timeout_that_no_clock_reaches_is_none(lab: Any) -> None:
+    assert lab.run({"label": "a", "do": "nap", "arguments": {"seconds": 0.1}, "timeout": 1e300})

@@ -144,14 +144,18 @@ def test_ctx_task_abort_fails_at_once(lab: Any) -> None:
 
 
 def test_after_a_failure_nothing_new_begins_and_what_runs_is_recorded(lab: Any) -> None:
-    proceed = lab.directory / "proceed"
+    proceed, both_run = lab.directory / "proceed", lab.directory / "both run"
     runner = lab.runner(steps=[
         {"label": "slow", "do": "wait_for", "arguments": {"file": str(proceed)}},
         {"label": "after slow", "after": ["slow"]},
-        {"label": "bad", "do": "fail_first", "arguments": {"times": 9}, "max_attempts": 1},
+        {"label": "before bad", "do": "wait_for", "arguments": {"file": str(both_run)}},
+        {"label": "bad", "do": "fail_first", "arguments": {"times": 9}, "max_attempts": 1,
+         "after": ["before bad"]},
         {"label": "after bad", "after": ["bad"]}])
     wait = lab.in_thread(runner)
     lab.wait_for_effect("slow")
+    lab.wait_for_effect("before bad")
+    both_run.touch()
     lab.wait_for_state(runner, "bad", "failed")
     proceed.touch()
     assert isinstance(wait(), ExecutionFailedError)

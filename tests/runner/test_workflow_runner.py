@@ -140,3 +140,16 @@ def test_two_executions_in_one_process_keep_their_logs_apart(lab: Any) -> None:
         rows = lab.model.log.list(filters={"execution_id": execution.id})
         assert f"info from {label}" in [row.message for row in rows]
         assert len({row.execution_id for row in rows}) == 1
+
+
+def test_an_executor_at_work_is_not_given_to_a_second_runner(lab: Any) -> None:
+    gate = lab.directory / "gate"
+    first = lab.runner(steps=[{"label": "a", "do": "wait_for", "arguments": {"file": str(gate)}}])
+    wait = lab.in_thread(first)
+    lab.wait_for_effect("a")
+    second = lab.runner("nothing", service_id=lab.new_service("other").id)
+    with pytest.raises(InvalidWorkflowRunnerParams, match=f"at work for execution {first.execution_id}"):
+        second.execute()
+    gate.touch()
+    assert wait() == "succeeded"
+    assert second.execute() == "succeeded"

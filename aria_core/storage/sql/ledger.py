@@ -35,6 +35,7 @@ from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
     NODE_STATE,
     TASK_COLUMNS,
+    is_key,
     transition_statement,
     write_edits,
 )
@@ -115,8 +116,10 @@ class SqlLedger(Ledger):
 
     def pulse(self, execution: int) -> Pulse:
         """See `Ledger.pulse`."""
-        with self._database.read() as connection:
-            row = connection.execute(_PULSE.where(_execution.c.id == execution)).one_or_none()
+        row = None
+        if is_key(execution):
+            with self._database.read() as connection:
+                row = connection.execute(_PULSE.where(_execution.c.id == execution)).one_or_none()
         if row is None:
             raise NotFoundError(f"there is no execution {execution}")
         return Pulse(*row)

@@ -27,6 +27,11 @@ TASK_COLUMNS = tuple(_task.c[name] for name in (
 NODE_STATE = update(_node).where(_node.c.id == bindparam("b_id")).values(state=bindparam("b_state"))
 
 
+def is_key(value: object) -> bool:
+    """Whether a row may have this id; databases fail at numbers that their integers cannot hold."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
 @lru_cache(maxsize=64)
 def transition_statement(columns: tuple[str, ...]) -> Update:
     """UPDATE of these columns of one task, guarded by its state and attempts."""

@@ -13,6 +13,7 @@ from aria_core.modeling.base import Model
 from aria_core.storage.model import ListResult, ModelTable
 from aria_core.storage.sql.queries import matching, ordered, page
 from aria_core.storage.sql.sessions import Sessions, TableSession
+from aria_core.storage.sql.statements import is_key
 from aria_core.storage.sql.violations import explain, still_needed
 
 M = TypeVar("M", bound=Model)
@@ -35,8 +36,7 @@ class SqlModelTable(ModelTable[M]):
 
     def get(self, entry_id: int) -> M:
         """The row with this id."""
-        known = isinstance(entry_id, int) and not isinstance(entry_id, bool) and 0 < entry_id < 2**31
-        entry = self._sessions.reading().get(self._model, entry_id) if known else None
+        entry = self._sessions.reading().get(self._model, entry_id) if is_key(entry_id) else None
         if entry is None:
             raise NotFoundError(f"there is no {self._title} {entry_id!r}")
         return entry
