@@ -26,6 +26,7 @@ from aria_core.orchestrator.surroundings import Surroundings
 from aria_core.storage.records import AttemptRow, Claim, ClaimChangedError
 from aria_core.worker.calls import CallRef, Edit, Failed, Lost, Report, Started, Succeeded
 from aria_core.worker.logs import storable
+from aria_core.worker.outcomes import class_names
 
 START_LINGERS = 0.02
 """Seconds that a start may wait to be stored: a call that ends meanwhile costs one commit, not two."""
@@ -137,7 +138,7 @@ class Engine:
         if task.ending in ("cancel", "stop"):
             task.interrupt(f"interrupted by {task.ending}", begun=True)
             return
-        wait = task.fail_attempt(report, self._around.clock.now())
+        wait = task.fail_attempt(report, self._around.clock.now(), self._around.random)
         traceback = storable(report.traceback) if isinstance(report, Failed) else ""
         self._draft.attempts.append(AttemptRow(
             task.row.id, task.attempts, "lost" if isinstance(report, Lost) else "failed",
@@ -194,7 +195,7 @@ class Engine:
                 self._enqueue(each)
         elif task.state == TaskState.RETRYING and task.due_at is not None:
             left = (task.due_at - self._around.clock.now()).total_seconds()
-            due = self._around.clock.monotonic() + min(max(left, 0.0), task.row.retry_interval)
+            due = self._around.clock.monotonic() + min(max(left, 0.0), task.longest_wait)
             heapq.heappush(self._retries, (due, task.row.position, task))
         else:
             self._ready.put(task)
@@ -367,7 +368,7 @@ class Engine:
             raise
         except Exception as error:  # noqa: BLE001 - whatever an extension raises fails this task, not the runner
             name = "" if isinstance(error, AriaError) else f"{type(error).__name__}: "
-            self._around.inbox(Failed(task.ref, f"{name}{error}"))
+            self._around.inbox(Failed(task.ref, f"{name}{error}", classes=class_names(error)))
 
     # --- small things
 

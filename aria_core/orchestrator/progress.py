@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from aria_core.modeling.retries import LONGEST_WAIT, RetryPolicy
 from aria_core.modeling.states import TaskState, check_task_transition, lifecycle_states
 from aria_core.storage.records import TaskRow, Transition
 from aria_core.worker.calls import CallRef, Failed, Lost
@@ -109,8 +110,21 @@ class TaskProgress:
         self.interruptions += begun
         self.sent_at = self.started_at = self.due_at = None
 
-    def fail_attempt(self, report: Failed | Lost, now: datetime) -> float | None:
-        """Count a failed or lost attempt; seconds until the next one, or None if it was the last."""
+    @property
+    def policy(self) -> RetryPolicy:
+        """How its failed attempts are followed by others."""
+        return replace(RetryPolicy.from_json(self.row.retry), interval=self.row.retry_interval)
+
+    @property
+    def longest_wait(self) -> float:
+        """The most seconds it may have to wait for its next attempt."""
+        return self.policy.longest(self.failures + self.lost)
+
+    def fail_attempt(self, report: Failed | Lost, now: datetime, random: Callable[[], float]) -> float | None:
+        """Count a failed or lost attempt; seconds until the next one, or None if it was the last.
+
+        `random` gives numbers from 0 to 1.
+        """
         self.reason = failure_text(report, self)
         self.ended_at = now
         counted_lost = isinstance(report, Lost) and self.ending != "timeout"
@@ -121,14 +135,20 @@ class TaskProgress:
             return None
         self.state = TaskState.RETRYING
         after = report.after if isinstance(report, Failed) else None
-        return self.row.retry_interval if after is None else after
+        if after is not None:
+            return min(after, LONGEST_WAIT)
+        return self.policy.delay(self.failures + self.lost, random)
 
     def _was_last(self, report: Failed | Lost) -> bool:
-        if self.row.ignore_failure or (isinstance(report, Failed) and report.retry is False):
+        if self.row.ignore_failure or (isinstance(report, Failed) and not self._may_retry(report)):
             return True
         if self.lost >= MAX_LOST_ATTEMPTS:
             return True
         return self.row.max_attempts != -1 and self.failures >= self.row.max_attempts
+
+    def _may_retry(self, report: Failed) -> bool:
+        """What the operation decided itself goes before the rules."""
+        return self.policy.allows(report.classes) if report.retry is None else report.retry
 
     def transition(self) -> Transition:
         """What must be written so that the stored task is as this one.

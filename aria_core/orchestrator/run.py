@@ -148,7 +148,7 @@ class Run:
         row = self._execution
         return NewExecution(
             row.service_id or 0, row.workflow_name, row.inputs, {}, task_max_attempts=row.task_max_attempts,
-            task_retry_interval=row.task_retry_interval)
+            task_retry_interval=row.task_retry_interval, task_retry=row.task_retry)
 
     # --- the engine
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from aria_core.clock import Clock, SystemClock
@@ -17,6 +18,7 @@ from aria_core.exceptions import (
 from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import EXECUTORS
 from aria_core.modeling.models import Execution, Service
+from aria_core.modeling.retries import ExecutionRetries
 from aria_core.modeling.states import ExecutionState, TaskState
 from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.draft import record
@@ -24,7 +26,7 @@ from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWork
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.ownership import wait_until_gone
 from aria_core.orchestrator.plugin import PluginManager
-from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
+from aria_core.orchestrator.preparation import prepare, template_code
 from aria_core.orchestrator.run import Run
 from aria_core.orchestrator.surroundings import NoHooks, RunnerHooks
 from aria_core.storage.model import Ledger, ModelStorage
@@ -51,6 +53,7 @@ class WorkflowRunner:
     """
 
     _hooks: RunnerHooks = NoHooks()
+    _retries: ExecutionRetries = ExecutionRetries()
 
     def __init__(self, model_storage: ModelStorage,  # noqa: PLR0917 - the seed's signature
                  resource_storage: ResourceStorage, plugin_manager: PluginManager | None,
@@ -74,7 +77,9 @@ class WorkflowRunner:
         self._new = NewExecution(
             service_id or 0, workflow_name or "", dict(inputs or {}), this_process(),
             executor=_executor_name(executor), dry=executor is not None and not executor.runs_operations,
-            task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval)
+            task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval,
+            task_retry=replace(self._retries.policy, interval=None).to_json() or None,
+            retry_budget=self._retries.budget if self._retries.budget != -1 else None)
         self._execution_id = self._start_new()
 
     # --- what the seed names
@@ -159,7 +164,7 @@ class WorkflowRunner:
             prepared = prepare(self._model, service, self._new.workflow_name, self._new.inputs, code=code,
                                contributed=self._hooks.workflows())
         self._drop_orphaned_pending(service.id)
-        self._new = _with_inputs(self._new, prepared)
+        self._new = replace(self._new, inputs=prepared.inputs)
         try:
             self._claim = self._ledger.claim_new(self._new)
         except AlreadyExistsError as error:
@@ -278,20 +283,15 @@ def _executor_name(executor: Executor | None) -> str:
     return type(executor).__name__.removesuffix("Executor").lower()
 
 
-def _with_inputs(new: NewExecution, prepared: PreparedWorkflow) -> NewExecution:
-    return NewExecution(
-        new.service_id, new.workflow_name, prepared.inputs, new.owner, executor=new.executor, dry=new.dry,
-        task_max_attempts=new.task_max_attempts, task_retry_interval=new.task_retry_interval)
-
-
 def _ref(execution: int, row: TaskRow) -> CallRef:
     return CallRef(execution, row.id, row.attempts)
 
 
-
 class HookedRunner(WorkflowRunner):
-    """A runner with hook extensions; `Application.runner` makes it."""
+    """A runner with hook extensions and all that is said of retries; `Application.runner` makes it."""
 
-    def __init__(self, hooks: RunnerHooks, *arguments: Any, **keywords: Any) -> None:
+    def __init__(self, hooks: RunnerHooks, retries: ExecutionRetries, *arguments: Any,
+                 **keywords: Any) -> None:
         self._hooks = hooks
+        self._retries = retries
         super().__init__(*arguments, **keywords)

@@ -22,6 +22,8 @@ class NewExecution:
     dry: bool = False
     task_max_attempts: int = 30
     task_retry_interval: float = 30.0
+    task_retry: Mapping[str, Any] | None = None
+    retry_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,10 @@ class TaskRow:
     operation_name: str = ""
     max_attempts: int = 1
     retry_interval: float = 0.0
+    retry: Mapping[str, Any] | None = None
     ignore_failure: bool = False
     timeout: float | None = None
+    heartbeat_timeout: float | None = None
     attempts: int = 0
     failures: int = 0
     lost: int = 0

@@ -104,7 +104,8 @@ class LedgerContract:
             position=1, name="second \U0001f600", waits_for=(0,), function="m:f",
             arguments={"values": list(JSON_VALUES)}, dynamic=("values",), secret=("x",), node_id=node.id,
             interface_name="Standard", operation_name="create", max_attempts=-1, retry_interval=0.5,
-            ignore_failure=True, timeout=1.5)]
+            retry={"backoff": 2.0, "retry_on": ["OSError"]}, ignore_failure=True, timeout=1.5,
+            heartbeat_timeout=2.5)]
         after = storage.ledger.create_graph(claim, rows[::-1], [Edit("node", node.id, "a", [1])], MOMENT)
         loaded = elsewhere(lambda: storage.ledger.load_graph(claim.execution))
         assert [repr(replace(row, id=0)) for row in loaded] == [repr(row) for row in rows]

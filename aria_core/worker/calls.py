@@ -147,7 +147,8 @@ class Failed:
     """The operation raised.
 
     `error` is ``ClassName: message``. `retry` is None when the policy decides, True after
-    ``ctx.task.retry`` (then `after` may be seconds to wait), False after ``ctx.task.abort``.
+    ``ctx.task.retry`` (then `after` may be seconds to wait), False after ``ctx.task.abort``. `classes`
+    are the names of the error's class and of its bases, nearest first; none where nobody knows them.
     """
 
     ref: CallRef
@@ -156,6 +157,7 @@ class Failed:
     retry: bool | None = None
     after: float | None = None
     edits: tuple[Edit, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,5 +236,7 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
     known["ref"] = CallRef(**_known(CallRef, known["ref"]))
     if "edits" in known:
         known["edits"] = tuple(Edit(**_known(Edit, edit)) for edit in known["edits"])
+    if "classes" in known:
+        known["classes"] = tuple(known["classes"])
     report: Report = kind(**known)
     return report

@@ -315,7 +315,8 @@ def _task_values(execution: int, task: TaskRow) -> dict[str, Any]:
         "relationship_id": task.relationship_id, "plugin_id": task.plugin_id,
         "interface_name": task.interface_name, "operation_name": task.operation_name,
         "max_attempts": task.max_attempts, "retry_interval": task.retry_interval,
-        "ignore_failure": task.ignore_failure, "timeout": task.timeout,
+        "retry": task.retry, "ignore_failure": task.ignore_failure, "timeout": task.timeout,
+        "heartbeat_timeout": task.heartbeat_timeout,
         "attempts": 0, "failures": 0, "lost": 0, "interruptions": 0,
     }
 

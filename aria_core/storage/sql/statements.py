@@ -20,8 +20,8 @@ _attribute: Any = Attribute.__table__
 TASK_COLUMNS = tuple(_task.c[name] for name in (
     "id", "position", "name", "stub", "state", "waits_for", "function", "arguments", "dynamic", "secret",
     "node_id", "relationship_id", "plugin_id", "interface_name", "operation_name", "max_attempts",
-    "retry_interval", "ignore_failure", "timeout", "attempts", "failures", "lost", "interruptions",
-    "due_at", "reason"))
+    "retry_interval", "retry", "ignore_failure", "timeout", "heartbeat_timeout", "attempts", "failures",
+    "lost", "interruptions", "due_at", "reason"))
 """What `TaskRow` is loaded from."""
 
 NODE_STATE = update(_node).where(_node.c.id == bindparam("b_id")).values(state=bindparam("b_state"))

@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from aria_core import OperationTask, StubTask, WorkflowTask, operation, workflow
+from aria_core import OperationTask, RetryPolicy, StubTask, WorkflowTask, operation, workflow
 
 
 def leave(effects, line):
@@ -28,6 +28,13 @@ def fail_first(ctx, effects, label, times):
     leave(effects, label)
     if count(effects, label) <= times:
         raise ValueError(f"{label} fails")
+
+
+@operation
+def raise_first(ctx, effects, label, times, error):
+    leave(effects, label)
+    if count(effects, label) <= times:
+        raise getattr(builtins, error)("as told")
 
 
 @operation
@@ -143,8 +150,10 @@ def make(ctx, step):
         return StubTask()
     node = ctx.service.nodes[step.get("node", "one")]
     actor = node.outbound_relationships[0] if step.get("relationship") else node
-    settings = {name: step[name] for name in ("max_attempts", "retry_interval", "ignore_failure", "timeout")
-                if name in step}
+    names = ("max_attempts", "retry_interval", "ignore_failure", "timeout", "heartbeat_timeout")
+    settings = {name: step[name] for name in names if name in step}
+    if "retry" in step:
+        settings["retry"] = RetryPolicy(**step["retry"])
     given = step.get("arguments", {})
     arguments = {"effects": ctx.service.inputs["effects"], "label": step["label"], **given}
     return OperationTask(actor, "Test", step.get("do", "touch"), arguments=arguments, **settings)
