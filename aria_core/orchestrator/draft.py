@@ -23,6 +23,8 @@ class Draft:
     nodes: dict[int | None, str] = field(default_factory=dict)
     attempts: list[AttemptRow] = field(default_factory=list)
     execution: dict[str, Any] = field(default_factory=dict)
+    failed_attempts: int | None = None
+    """How many attempts of the execution have failed by now; None: as many as before."""
     sends: list[tuple[TaskProgress, str | None]] = field(default_factory=list)
     """Tasks to send, each with what `nodes` said of its node before."""
     events: list[Event] = field(default_factory=list)
@@ -40,7 +42,8 @@ class Draft:
                    if (task.state, task.attempts) != (task.stored_state, task.stored_attempts)]
         nodes = {node: state for node, state in self.nodes.items() if node is not None}
         transitions = [task.transition() for task in changed]
-        return Batch(transitions, self.edits, nodes, self.attempts, self.execution)
+        failed = {} if self.failed_attempts is None else {"failed_attempts": self.failed_attempts}
+        return Batch(transitions, self.edits, nodes, self.attempts, {**self.execution, **failed})
 
     def stored(self) -> None:
         """The transaction was committed."""

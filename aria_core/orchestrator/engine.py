@@ -138,7 +138,8 @@ class Engine:
         if task.ending in ("cancel", "stop"):
             task.interrupt(f"interrupted by {task.ending}", begun=True)
             return
-        wait = task.fail_attempt(report, self._around.clock.now(), self._around.random)
+        wait = self._progress.fail_attempt(task, report, self._around.clock.now(), self._around.random)
+        self._draft.failed_attempts = self._progress.budget.spent
         traceback = storable(report.traceback) if isinstance(report, Failed) else ""
         self._draft.attempts.append(AttemptRow(
             task.row.id, task.attempts, "lost" if isinstance(report, Lost) else "failed",

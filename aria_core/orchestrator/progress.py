@@ -174,10 +174,30 @@ def failure_text(report: Failed | Lost, task: TaskProgress) -> str:
     return storable(f"the attempt was lost: its process {report.reason}{detail}", _REASON_LIMIT)
 
 
-class Progress:
-    """All tasks of an execution and which of them may run."""
+@dataclass(slots=True)
+class RetryBudget:
+    """How many attempts of an execution have failed, and after how many it fails (None: it goes on)."""
 
-    def __init__(self, execution: int, rows: Sequence[TaskRow]) -> None:
+    limit: int | None = None
+    spent: int = 0
+    _is_told: bool = False
+
+    def spend(self) -> bool:
+        """Count a failed attempt; whether it is the one with which the execution gives up.
+
+        That is one for each runner: what fails beside it or after it may be resumed as it is.
+        """
+        self.spent += 1
+        gives_up = self.limit is not None and self.spent >= self.limit and not self._is_told
+        self._is_told |= gives_up
+        return gives_up
+
+
+class Progress:
+    """All tasks of an execution, which of them may run, and how many attempts may still fail."""
+
+    def __init__(self, execution: int, rows: Sequence[TaskRow], budget: RetryBudget | None = None) -> None:
+        self.budget = budget or RetryBudget()
         self.tasks = [TaskProgress(row, execution) for row in rows]
         self.by_id = {task.row.id: task for task in self.tasks}
         self._waiting_for = [len(row.waits_for) for row in rows]
@@ -199,6 +219,20 @@ class Progress:
     def finish(self, task: TaskProgress) -> list[TaskProgress]:
         """Note that a task is done; the tasks that may run because of it."""
         return [each for each in self._count_done(task) if each.state == TaskState.PENDING]
+
+    def fail_attempt(self, task: TaskProgress, report: Failed | Lost, now: datetime,
+                     random: Callable[[], float]) -> float | None:
+        """As `TaskProgress.fail_attempt`; the attempt that spends the execution's budget is the last, too.
+
+        Failures that are ignored cost nothing.
+        """
+        wait = task.fail_attempt(report, now, random)
+        if task.row.ignore_failure or not self.budget.spend() or wait is None:
+            return wait
+        task.state = TaskState.FAILED
+        task.reason = (f"{task.reason}; with this the execution has spent its retry budget of "
+                       f"{self.budget.limit} failed attempts")
+        return None
 
     def _count_done(self, task: TaskProgress) -> list[TaskProgress]:
         self.undone -= 1

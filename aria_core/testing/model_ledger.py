@@ -253,13 +253,20 @@ class LedgerContract:
 
     def test_retry_failed_gives_failed_tasks_new_budgets(self, storage: ModelStorage) -> None:
         claim = in_all_states(storage)
-        ended = {"state": "failed", "error": "boom", "ended_at": MOMENT}
+        ended = {"state": "failed", "error": "boom", "ended_at": MOMENT, "failed_attempts": 7}
         storage.ledger.record_batch(claim, Batch(execution=ended))
         take_over(storage, claim, retry_failed=True)
         retried = storage.ledger.load_graph(claim.execution)[2]
         assert (retried.state, retried.failures, retried.attempts) == ("pending", 0, 1)
         execution = storage.execution.get(claim.execution)
         assert (execution.state, execution.error, execution.ended_at) == ("started", None, None)
+        assert not execution.failed_attempts
+
+    def test_a_takeover_keeps_what_an_execution_has_spent(self, storage: ModelStorage) -> None:
+        claim = in_all_states(storage)
+        storage.ledger.record_batch(claim, Batch(execution={"failed_attempts": 7}))
+        take_over(storage, claim)
+        assert storage.execution.get(claim.execution).failed_attempts == 7
 
     def test_of_eight_takers_one_wins(self, storage: ModelStorage) -> None:
         claim = start_service(storage, add_service(storage))

@@ -222,5 +222,6 @@ def test_an_execution_is_shown_as_json_with_stable_keys(project):
     shown = project.json("executions", "show", 1)
     assert set(shown) == {
         "id", "service", "workflow", "state", "status", "dry", "executor", "created_at", "started_at",
-        "ended_at", "error", "runner", "inputs", "tasks", "task_max_attempts", "task_retry_interval"}
+        "ended_at", "error", "runner", "inputs", "tasks", "task_max_attempts", "task_retry_interval",
+        "task_retry", "retry_budget", "failed_attempts"}
     assert shown["tasks"] == {"success": 2}

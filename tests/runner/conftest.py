@@ -96,6 +96,13 @@ class Lab:
             return task is not None and task.state == state
         wait_until(reached, f"{label!r} to be {state}")
 
+    def wait_for_failures(self, runner: WorkflowRunner, label: str, failures: int) -> None:
+        """Until the operation with that label waits for another attempt after so many that failed."""
+        def reached() -> bool:
+            task = self.tasks(runner.execution_id).get(label)
+            return task is not None and (task.state, task.failures) == ("retrying", failures)
+        wait_until(reached, f"{label!r} to have failed {failures} times")
+
     def node(self, name: str = "one") -> Node:
         return self.model.node.list(filters={"name": name, "service_id": self.service.id}).items[0]
 

@@ -65,3 +65,57 @@ def test_an_operation_that_asks_to_wait_for_ages_does_not_break_its_runner(lab: 
     lab.wait_for_state(runner, "a", "retrying")
     runner.stop(0)
     assert wait() == "started"
+
+
+# --- the budget of an execution
+
+STUBBORN = {"do": "fail_first", "arguments": {"times": 99}, "max_attempts": -1}
+THEN_LATE = {"interval": 0.001, "backoff": 1e6, "max_interval": 600}
+
+
+def test_an_execution_that_spends_its_budget_fails_with_a_sentence(lab: Any) -> None:
+    runner = lab.runner(steps=[{"label": "a", **STUBBORN}], retries=ExecutionRetries(budget=3))
+    with pytest.raises(ExecutionFailedError) as failed:
+        runner.execute()
+    assert str(failed.value) == ("Test:fail_first@node:one: ValueError: a fails; with this the execution has "
+                                 "spent its retry budget of 3 failed attempts")
+    assert lab.effects == ["a"] * 3
+    assert (runner.execution.retry_budget, runner.execution.failed_attempts) == (3, 3)
+    assert runner.execution.error == str(failed.value)
+
+
+def test_the_budget_counts_the_failures_of_all_tasks(lab: Any) -> None:
+    first = {"do": "fail_first", "arguments": {"times": 2}, "max_attempts": -1}
+    with pytest.raises(ExecutionFailedError, match=r"node:one: ValueError: b fails; .*budget of 3"):
+        lab.run({"label": "a", **first}, {"label": "b", **first, "after": ["a"]},
+                retries=ExecutionRetries(budget=3))
+    assert lab.effects == ["a"] * 3 + ["b"]
+
+
+def test_failures_within_the_budget_and_ignored_ones_fail_nothing(lab: Any) -> None:
+    execution = lab.run(
+        {"label": "a", "do": "fail_first", "arguments": {"times": 2}},
+        {"label": "b", "do": "fail_first", "arguments": {"times": 9}, "ignore_failure": True},
+        retries=ExecutionRetries(budget=3))
+    assert (execution.state, execution.failed_attempts) == ("succeeded", 2)
+
+
+def fail_twice(lab: Any, runner: Any, failures: int = 2, **how: bool) -> None:
+    """Run until the first task waits for ages after its second failure, and stop."""
+    wait = lab.in_thread(runner, **how)
+    lab.wait_for_failures(runner, "a", failures)
+    runner.stop(0)
+    assert wait() == "started"
+
+
+def test_another_runner_counts_on_and_retry_failed_begins_anew(lab: Any) -> None:
+    steps = [{"label": "a", **STUBBORN, "retry": THEN_LATE}]
+    runner = lab.runner(steps=steps, retries=ExecutionRetries(budget=3))
+    fail_twice(lab, runner)
+    execution = runner.execution_id
+    with pytest.raises(ExecutionFailedError, match="budget of 3"):
+        lab.runner(execution_id=execution).execute()
+    assert len(lab.effects) == 3
+    again = lab.runner(execution_id=execution)
+    fail_twice(lab, again, retry_failed=True)
+    assert (len(lab.effects), again.execution.failed_attempts) == (5, 2)

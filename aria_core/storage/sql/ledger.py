@@ -91,7 +91,8 @@ class SqlLedger(Ledger):
         state = _AFTER_TAKING.get(seen.state, ExecutionState.STARTED)
         _check_state(seen.state, state)
         taken = _unchanged(update(_execution), seen).values(
-            epoch=seen.epoch + 1, batch=seen.batch + 1, owner=owner, state=state, ended_at=None, error=None)
+            epoch=seen.epoch + 1, batch=seen.batch + 1, owner=owner, state=state, ended_at=None, error=None,
+            **({"failed_attempts": None} if retry_failed else {}))
         try:
             with self._database.write() as connection:
                 self._check_tables(connection)
