@@ -9,7 +9,7 @@ from typing import Any
 
 from aria_core.modeling.retries import LONGEST_WAIT, RetryPolicy
 from aria_core.modeling.states import TaskState, check_task_transition, lifecycle_states
-from aria_core.storage.records import TaskRow, Transition
+from aria_core.storage.records import ProgressRow, TaskRow, Transition
 from aria_core.worker.calls import CallRef, Failed, Lost
 from aria_core.worker.logs import storable
 
@@ -53,7 +53,13 @@ class TaskProgress:
     """Clock reading when the current attempt began."""
     where: str = ""
     ending: str | None = None
-    """Why we terminated the current attempt: ``timeout``, ``cancel`` or ``stop``."""
+    """Why we terminated the current attempt: ``timeout``, ``heartbeat``, ``cancel`` or ``stop``."""
+    heard: float = 0.0
+    """Clock reading when the current attempt was last heard of."""
+    progress: float | None = None
+    progress_message: str | None = None
+    shows_something: bool = False
+    """Whether progress is stored, of this attempt or of one before it."""
     stored_state: str = field(default="", repr=False)
     stored_attempts: int = field(default=0, repr=False)
 
@@ -63,11 +69,26 @@ class TaskProgress:
         self.attempts = self.stored_attempts = row.attempts
         self.failures, self.lost, self.interruptions = row.failures, row.lost, row.interruptions
         self.due_at, self.reason = row.due_at, row.reason
+        self.shows_something = row.progress is not None or row.progress_message is not None
 
     @property
     def ref(self) -> CallRef:
         """The current attempt."""
         return CallRef(self.execution, self.row.id, self.attempts)
+
+    @property
+    def shown(self) -> ProgressRow:
+        """The progress of the current attempt."""
+        return ProgressRow(self.row.id, self.attempts, self.progress, self.progress_message)
+
+    def show(self, progress: float | None, message: str | None) -> bool:
+        """Take over what a heartbeat says, which may be nothing; whether it says anything new."""
+        before = self.progress, self.progress_message
+        self.progress = self.progress if progress is None else progress
+        self.progress_message = self.progress_message if message is None else message
+        changed = before != (self.progress, self.progress_message)
+        self.shows_something |= changed
+        return changed
 
     @property
     def lifecycle_node(self) -> int | None:
@@ -99,6 +120,7 @@ class TaskProgress:
         self.attempts += 1
         self.sent_at, self.started_at, self.due_at = now, None, None
         self.began, self.where, self.ending = None, "", None
+        self.progress = self.progress_message = None
 
     def undo_attempt(self) -> None:
         """Take back a `begin_attempt` that was never committed."""
@@ -156,12 +178,22 @@ class TaskProgress:
         ``ValueError`` for a way that `TASK_TRANSITIONS` does not know.
         """
         check_task_transition(TaskState(self.stored_state), TaskState(self.state))
-        changes = {name: getattr(self, name) for name in _COLUMNS[self.state]}
+        names = _COLUMNS[self.state]
+        if self.state == TaskState.SENT and self.shows_something:
+            names += ("progress", "progress_message")
+        changes = {name: getattr(self, name) for name in names}
         return Transition(self.row.id, self.stored_state, self.stored_attempts, changes)
 
     def stored(self) -> None:
         """The transition was committed."""
         self.stored_state, self.stored_attempts = self.state, self.attempts
+
+
+def judged(task: TaskProgress, report: Failed | Lost) -> Failed | Lost:
+    """What a report means: who was ended for its silence and then fails is lost, unless it decided itself."""
+    if task.ending == "heartbeat" and isinstance(report, Failed) and report.retry is None:
+        return Lost(report.ref, "terminated", report.error)
+    return report
 
 
 def failure_text(report: Failed | Lost, task: TaskProgress) -> str:
@@ -170,6 +202,8 @@ def failure_text(report: Failed | Lost, task: TaskProgress) -> str:
         return storable(report.error, _REASON_LIMIT)
     if task.ending == "timeout":
         return f"timed out after {task.row.timeout:g} s"
+    if task.ending == "heartbeat":
+        return f"the attempt was lost: no heartbeat for {task.row.heartbeat_timeout:g} s"
     detail = f" ({report.detail})" if report.detail else ""
     return storable(f"the attempt was lost: its process {report.reason}{detail}", _REASON_LIMIT)
 

@@ -81,6 +81,8 @@ class TaskRow:
     interruptions: int = 0
     due_at: datetime | None = None
     reason: str | None = None
+    progress: float | None = None
+    progress_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,16 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressRow:
+    """How far an attempt is, by its own account; stored only while it is the task's current one."""
+
+    task: int
+    attempt: int
+    progress: float | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LogRow:
     """One log line."""
 
@@ -130,6 +142,7 @@ class Batch:
     attempts: Sequence[AttemptRow] = ()
     execution: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the execution that change, e.g. ``state`` and ``ended_at`` at its end."""
+    progress: Sequence[ProgressRow] = ()
 
 
 class ClaimChangedError(Exception):

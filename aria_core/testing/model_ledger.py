@@ -139,6 +139,8 @@ class LedgerContract:
         rows = elsewhere(lambda: storage.ledger.load_graph(claim.execution))
         assert [(row.state, row.attempts) for row in rows] == [("sent", 1), ("sent", 1), ("pending", 0)]
         assert storage.task.get(rows[0].id).sent_at == MOMENT
+        assert [(row.progress, row.progress_message) for row in rows] == [
+            (0.5, "half \u2603"), (None, None), (None, None)]  # only of the current attempt
         node = storage.node.get_by_name("web")
         assert (node.state, node.attributes["port"]) == ("starting", 80)
         attempts = [(each.task_id, each.number, each.outcome, each.location) for each in storage.attempt]

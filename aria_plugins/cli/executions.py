@@ -171,7 +171,7 @@ def tasks(program: Program, execution: int, everything: bool, as_json: bool) -> 
     filters = {"execution_id": row.id} if everything else {"execution_id": row.id, "stub": None}
     found = program.model.task.list(filters=filters, sort={"position": "asc"})
     show_table([_task_row(each) for each in found],
-               ("id", "name", "state", "attempts", "started_at", "ended_at", "reason"), as_json,
+               ("id", "name", "state", "attempts", "progress", "started_at", "ended_at", "reason"), as_json,
                nothing=f"execution {execution} has no tasks")
 
 
@@ -180,7 +180,7 @@ def _task_row(task: Task) -> dict[str, Any]:
             "attempts": task.attempts, "max_attempts": task.max_attempts, "reason": task.reason,
             "arguments": _arguments(task), "function": task.function, "waits_for": task.waits_for,
             "sent_at": task.sent_at, "started_at": task.started_at, "ended_at": task.ended_at,
-            "due_at": task.due_at}
+            "due_at": task.due_at, "progress": task.progress, "progress_message": task.progress_message}
 
 
 def _arguments(task: Task) -> dict[str, Any]:

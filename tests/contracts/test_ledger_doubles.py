@@ -99,6 +99,19 @@ class BatchWithoutAttempts(SqlLedger):
         return super().record_batch(claim, replace(batch, attempts=()), again=again)
 
 
+@DOUBLES.breaks("test_a_batch_is_written_whole")
+class BatchWithoutProgress(SqlLedger):
+    def record_batch(self, claim, batch, *, again=False):
+        return super().record_batch(claim, replace(batch, progress=()), again=again)
+
+
+@DOUBLES.breaks("test_a_batch_is_written_whole")
+class ProgressOfAnyAttempt(SqlLedger):
+    def record_batch(self, claim, batch, *, again=False):
+        progress = [replace(each, attempt=1) for each in batch.progress]
+        return super().record_batch(claim, replace(batch, progress=progress), again=again)
+
+
 @DOUBLES.breaks("test_a_batch_ends_an_execution")
 class BatchWithoutExecution(SqlLedger):
     def record_batch(self, claim, batch, *, again=False):

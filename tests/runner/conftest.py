@@ -27,6 +27,7 @@ from aria_plugins.executors.thread import ThreadExecutor
 CODE = Path(__file__).parent / "service"
 OPERATIONS = (
     "touch", "fail_first", "raise_first", "retry_first", "abort", "note_time", "nap", "wait_for",
+    "go_silent", "beat", "show_progress", "show_then_fail",
     "set_attribute", "set_nested", "flush_then_die", "host_address", "say", "show_context", "read_resource")
 LIFECYCLE = ("create", "configure", "start", "stop", "delete")
 
@@ -95,6 +96,13 @@ class Lab:
             task = self.tasks(runner.execution_id).get(label)
             return task is not None and task.state == state
         wait_until(reached, f"{label!r} to be {state}")
+
+    def wait_for_progress(self, runner: WorkflowRunner, label: str, progress: float) -> None:
+        """Until it is stored that the operation with that label is so far."""
+        def reached() -> bool:
+            task = self.tasks(runner.execution_id).get(label)
+            return task is not None and task.progress == progress
+        wait_until(reached, f"{label!r} to be at {progress}")
 
     def wait_for_failures(self, runner: WorkflowRunner, label: str, failures: int) -> None:
         """Until the operation with that label waits for another attempt after so many that failed."""

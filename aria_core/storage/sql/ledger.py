@@ -34,6 +34,7 @@ from aria_core.storage.sql.migrations import Revisions
 from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
     NODE_STATE,
+    PROGRESS,
     TASK_COLUMNS,
     transition_statement,
     write_edits,
@@ -190,6 +191,10 @@ class SqlLedger(Ledger):
             next_claim = self._pass_fence(connection, claim, batch.execution)
             _write_transitions(connection, batch)
             write_edits(connection, batch.edits)
+            if batch.progress:
+                connection.execute(PROGRESS, [
+                    {"b_id": each.task, "b_attempts": each.attempt, "n_progress": each.progress,
+                     "n_message": each.message} for each in sorted(batch.progress, key=lambda row: row.task)])
             if batch.attempts:
                 rows = [_attempt_values(each) for each in batch.attempts]
                 connection.execute(insert(_attempt), rows)

@@ -73,6 +73,42 @@ def wait_for(ctx, effects, label, file):
 
 
 @operation
+def go_silent(ctx, effects, label, times):
+    leave(effects, label)
+    if count(effects, label) <= times:
+        while not ctx.task.cancelled:
+            time.sleep(0.01)
+        raise RuntimeError("ended")
+
+
+@operation
+def beat(ctx, effects, label, seconds, every):
+    leave(effects, label)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        ctx.task.heartbeat()
+        time.sleep(every)
+
+
+@operation
+def show_progress(ctx, effects, label, gate):
+    ctx.task.heartbeat(0.25, "a quarter")
+    ctx.task.heartbeat(0.5)
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    ctx.task.heartbeat(1, "all")
+    leave(effects, label)
+
+
+@operation
+def show_then_fail(ctx, effects, label, times):
+    leave(effects, label)
+    if count(effects, label) <= times:
+        ctx.task.heartbeat(0.75, "nearly")
+        raise ValueError("no")
+
+
+@operation
 def note_state(ctx, effects, label):
     leave(effects, f"{label} {ctx.node.state}")
 
