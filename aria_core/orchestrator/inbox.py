@@ -15,7 +15,7 @@ __all__ = ["CancelSeen", "EngineInbox", "Failed", "Heartbeat", "Lost", "Message"
            "StopAsked", "Succeeded"]
 
 MESSAGE_LIMIT = 1000
-"""Bytes of what an operation says of its progress that are kept."""
+"""Characters of what an operation says of its progress that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
