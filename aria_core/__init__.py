@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from aria_core.modeling.models import ServiceTemplate as ServiceTemplate
     from aria_core.modeling.models import Task as Task
     from aria_core.modeling.parameters import Parameter as Parameter
+    from aria_core.modeling.retries import RetryPolicy as RetryPolicy
     from aria_core.modeling.specification import ArtifactSpec as ArtifactSpec
     from aria_core.modeling.specification import CapabilitySpec as CapabilitySpec
     from aria_core.modeling.specification import InterfaceSpec as InterfaceSpec
@@ -221,6 +222,7 @@ _HOMES = {
     "Report": "aria_core.worker.calls",
     "ResourceStorage": "aria_core.storage.resource",
     "ResumeRefusedError": "aria_core.exceptions",
+    "RetryPolicy": "aria_core.modeling.retries",
     "Secret": "aria_core.settings",
     "SecretValues": "aria_core.modeling.masking",
     "Service": "aria_core.modeling.models",

@@ -20,6 +20,7 @@ from aria_core.extensions.kinds import (
     RESOURCE_STORAGES,
     DriverKind,
 )
+from aria_core.modeling.retries import ExecutionRetries, RetryPolicy
 from aria_core.settings import Setting
 
 if TYPE_CHECKING:
@@ -121,24 +122,29 @@ class Application:
     def runner(self, *, execution_id: int | None = None, service_id: int | None = None,
                workflow_name: str | None = None, inputs: Mapping[str, Any] | None = None,
                executor: Executor | None = None, task_max_attempts: int | None = None,
-               task_retry_interval: float | None = None,
+               task_retry_interval: float | None = None, task_retry: RetryPolicy | None = None,
+               retry_budget: int | None = None,
                listeners: Iterable[Listener] = ()) -> WorkflowRunner:
         """A runner on these storages, with these hooks; see `WorkflowRunner`.
 
-        What is left out comes from the configuration. `listeners` are called with every event of the
+        What is left out comes from the configuration, of `task_retry` each value by itself;
+        `task_retry_interval` goes before its interval. `retry_budget` (-1: without end) is how many
+        attempts of the whole execution may fail. `listeners` are called with every event of the
         execution, as hook extensions are, from one thread.
         """
         from aria_core.orchestrator.surroundings import ListenedHooks
         from aria_core.orchestrator.workflow_runner import HookedRunner
 
         workflow = self.config.workflow
+        retry = (task_retry or RetryPolicy()).over(workflow.task_retry)
+        budget = workflow.retry_budget if retry_budget is None else retry_budget
         return HookedRunner(
-            ListenedHooks(self.hooks, tuple(listeners)), self.model_storage, self.resource_storage,
-            self.plugin_manager, execution_id=execution_id, service_id=service_id,
-            workflow_name=workflow_name, inputs=inputs, executor=executor or self.executor(),
+            ListenedHooks(self.hooks, tuple(listeners)), ExecutionRetries(retry, budget),
+            self.model_storage, self.resource_storage, self.plugin_manager, execution_id=execution_id,
+            service_id=service_id, workflow_name=workflow_name, inputs=inputs,
+            executor=executor or self.executor(),
             task_max_attempts=workflow.task_max_attempts if task_max_attempts is None else task_max_attempts,
-            task_retry_interval=(
-                workflow.task_retry_interval if task_retry_interval is None else task_retry_interval))
+            task_retry_interval=retry.interval if task_retry_interval is None else task_retry_interval)
 
     def problems(self) -> list[HookProblem]:
         """What hook extensions find wrong, and what is wrong with them."""

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_type_hints
 
 from aria_core.config_layers import (
@@ -26,6 +27,7 @@ from aria_core.config_layers import (
     user_file,
 )
 from aria_core.exceptions import ConfigurationError
+from aria_core.modeling.retries import RetryPolicy
 from aria_core.settings import Setting, convert, masked
 
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
@@ -44,16 +46,40 @@ class PluginSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowSettings:
-    """``[workflow]``: what a task gets that asks for nothing else; -1 attempts are without end."""
+    """``[workflow]``: what a task gets that asks for nothing else, and how often an execution tries again.
+
+    -1 is without end.
+    """
 
     task_max_attempts: int = 30
     task_retry_interval: float = 30.0
+    task_retry_backoff: float = 1.0
+    task_retry_max_interval: float = 0.0
+    task_retry_jitter: float = 0.0
+    task_retry_on: list[str] = field(default_factory=list)
+    task_abort_on: list[str] = field(default_factory=list)
+    retry_budget: int = -1
 
     def __post_init__(self) -> None:
-        if self.task_max_attempts < 1 and self.task_max_attempts != -1:
-            raise ValueError(f"task_max_attempts is {self.task_max_attempts}; accepted are 1 and more, or -1")
-        if not 0 <= self.task_retry_interval < float("inf"):
-            raise ValueError(f"task_retry_interval is {self.task_retry_interval}; accepted are 0 and more")
+        for name in ("task_max_attempts", "retry_budget"):
+            value = getattr(self, name)
+            if value < 1 and value != -1:
+                raise ValueError(f"{name} is {value}; accepted are 1 and more, or -1")
+        for name, key in _POLICY_KEYS.items():
+            if accepted := RetryPolicy.refusal(name, getattr(self, key)):
+                raise ValueError(f"{key} is {getattr(self, key)!r}; accepted is {accepted}")
+
+    @property
+    def task_retry(self) -> RetryPolicy:
+        """How failed attempts are followed by others, where neither task nor operation say."""
+        return RetryPolicy(**{name: getattr(self, key) for name, key in _POLICY_KEYS.items()})
+
+
+_POLICY_KEYS = MappingProxyType({
+    "interval": "task_retry_interval", "backoff": "task_retry_backoff",
+    "max_interval": "task_retry_max_interval", "jitter": "task_retry_jitter", "retry_on": "task_retry_on",
+    "abort_on": "task_abort_on"})
+"""Field of a `RetryPolicy` -> its key in ``[workflow]``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,4 +221,5 @@ def _defaults() -> Layer:
 
 
 def _field_defaults(kind: type[WorkflowSettings] | type[LoggingSettings]) -> dict[str, Any]:
-    return {each.name: each.default for each in fields(kind)}
+    made = kind()
+    return {each.name: getattr(made, each.name) for each in fields(kind)}

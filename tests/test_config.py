@@ -47,6 +47,12 @@ def test_without_any_file_everything_lies_in_the_users_data_directory(home):
         "plugins.directory": f"{data}/plugins",
         "workflow.task_max_attempts": 30,
         "workflow.task_retry_interval": 30.0,
+        "workflow.task_retry_backoff": 1.0,
+        "workflow.task_retry_max_interval": 0.0,
+        "workflow.task_retry_jitter": 0.0,
+        "workflow.task_retry_on": [],
+        "workflow.task_abort_on": [],
+        "workflow.retry_budget": -1,
         "logging.level": "warning",
         "logging.format": "text",
         "logging.file": None,
@@ -239,10 +245,14 @@ def test_a_flag_that_names_no_setting_is_refused(home, flags):
         {"task_retry_interval": -1},
         {"task_retry_interval": float("inf")},
         {"task_retry_interval": float("nan")},
+        {"task_retry_backoff": 0.5},
+        {"task_retry_max_interval": -1},
+        {"task_retry_jitter": 1.5},
+        {"task_retry_on": [""]},
     ],
 )
 def test_numbers_out_of_range_are_refused(home, values):
-    with pytest.raises(ConfigurationError, match=r"^\[workflow\] task_.* is .*; accepted are"):
+    with pytest.raises(ConfigurationError, match=r"^\[workflow\] task_.* is .*; accepted (are|is)"):
         Config.of({"workflow": values})
 
 

@@ -29,6 +29,7 @@ from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.checks import check_name, check_template
 from aria_core.modeling.checks import operations as operations_of
 from aria_core.modeling.expressions import ENTITY_KEYWORDS, escape, has_expression
+from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.specification import (
     ArtifactSpec,
     CapabilitySpec,
@@ -86,7 +87,8 @@ def _type_of(value: Any) -> str:
 
 
 def call(function: Function, /, *, plugin: str | None = None, timeout: float | None = None,
-         max_attempts: int | None = None, retry_interval: float | None = None,
+         heartbeat_timeout: float | None = None, max_attempts: int | None = None,
+         retry_interval: float | None = None, retry: RetryPolicy | None = None,
          ignore_failure: bool | None = None, inputs: Values | None = None, **more: Any) -> OperationSpec:
     """An operation that calls a Python function with `inputs` (and the other keywords) as arguments.
 
@@ -94,12 +96,13 @@ def call(function: Function, /, *, plugin: str | None = None, timeout: float | N
     """
     return OperationSpec(
         function=function_name(function), plugin=plugin, inputs=_parameters({**(inputs or {}), **more}),
-        timeout=timeout, max_attempts=max_attempts, retry_interval=retry_interval,
-        ignore_failure=ignore_failure)
+        timeout=timeout, heartbeat_timeout=heartbeat_timeout, max_attempts=max_attempts,
+        retry_interval=retry_interval, retry=retry, ignore_failure=ignore_failure)
 
 
 def script(path: str, /, *, process: Mapping[str, Any] | None = None, timeout: float | None = None,
-           max_attempts: int | None = None, retry_interval: float | None = None,
+           heartbeat_timeout: float | None = None, max_attempts: int | None = None,
+           retry_interval: float | None = None, retry: RetryPolicy | None = None,
            ignore_failure: bool | None = None, inputs: Values | None = None, **more: Any) -> OperationSpec:
     """An operation that runs a script of the template's files with `inputs` (and the other keywords).
 
@@ -109,8 +112,8 @@ def script(path: str, /, *, process: Mapping[str, Any] | None = None, timeout: f
         raise InvalidInputError(f"the script {path!r} must be a path inside the template's directory")
     return OperationSpec(
         script=path, process=plain_json(escape(process or {}), "process"),
-        inputs=_parameters({**(inputs or {}), **more}), timeout=timeout, max_attempts=max_attempts,
-        retry_interval=retry_interval, ignore_failure=ignore_failure)
+        inputs=_parameters({**(inputs or {}), **more}), timeout=timeout, heartbeat_timeout=heartbeat_timeout,
+        max_attempts=max_attempts, retry_interval=retry_interval, retry=retry, ignore_failure=ignore_failure)
 
 
 def function_name(function: Function) -> str:

@@ -21,7 +21,7 @@ from aria_core.modeling.parameters import Attribute, Parameter
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState, NodeState, TaskState
 from aria_core.modeling.types import JsonText, UtcDateTime
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _OWNED = "all, delete-orphan"
 
@@ -209,8 +209,10 @@ class Operation(Model):
     """``package.module:name``; None: nothing to do."""
     plugin_name: Mapped[str | None] = mapped_column(String(255))
     timeout: Mapped[float | None]
+    heartbeat_timeout: Mapped[float | None]
     max_attempts: Mapped[int | None]
     retry_interval: Mapped[float | None]
+    retry: Mapped[Any] = mapped_column(JsonText, nullable=True)
     ignore_failure: Mapped[bool | None]
 
     input_parameters: Mapped[dict[str, Parameter]] = related(
@@ -233,6 +235,10 @@ class Execution(Model):
     dry: Mapped[bool] = mapped_column(default=False)
     task_max_attempts: Mapped[int] = mapped_column(default=30)
     task_retry_interval: Mapped[float] = mapped_column(default=30.0)
+    task_retry: Mapped[Any] = mapped_column(JsonText, nullable=True)
+    retry_budget: Mapped[int | None]
+    """How many attempts may fail in all; None: without end."""
+    failed_attempts: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -289,8 +295,11 @@ class Task(Model):
     max_attempts: Mapped[int] = mapped_column(default=1)
     """-1: without end."""
     retry_interval: Mapped[float] = mapped_column(default=0.0)
+    retry: Mapped[Any] = mapped_column(JsonText, nullable=True)
+    """The rest of its `RetryPolicy`; None: nothing more."""
     ignore_failure: Mapped[bool] = mapped_column(default=False)
     timeout: Mapped[float | None]
+    heartbeat_timeout: Mapped[float | None]
     attempts: Mapped[int] = mapped_column(default=0)
     """How often it was sent: fences reports, never shrinks."""
     failures: Mapped[int] = mapped_column(default=0)
@@ -301,6 +310,8 @@ class Task(Model):
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     result: Mapped[Any] = mapped_column(JsonText, nullable=True)
+    progress: Mapped[float | None]
+    progress_message: Mapped[str | None] = mapped_column(Text)
 
     execution: Mapped[Execution] = related(back_populates="tasks")
     node: Mapped[Node | None] = related()

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from aria_core.modeling.retries import RetryPolicy
+
 
 class Specification(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Base of the parts of a service template."""
@@ -36,7 +38,8 @@ class OperationSpec(Specification):
     """What an operation runs and with which arguments.
 
     `function` is ``package.module:name`` (None: nothing to do). `script` names a script among the
-    template's files instead. A `plugin` name says in whose environment it runs.
+    template's files instead. A `plugin` name says in whose environment it runs. `retry_interval` goes
+    before the interval of `retry`.
     """
 
     function: str | None = None
@@ -46,8 +49,10 @@ class OperationSpec(Specification):
     process: dict[str, Any] = {}
     """Settings of the script operation: cwd, env, args, command_prefix, eval_python."""
     timeout: float | None = None
+    heartbeat_timeout: float | None = None
     max_attempts: int | None = None
     retry_interval: float | None = None
+    retry: RetryPolicy | None = None
     ignore_failure: bool | None = None
     location: str = ""
 

@@ -13,6 +13,7 @@ node's life count even where a node implements none of them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from aria_core.exceptions import InvalidInputError
@@ -122,7 +123,8 @@ class _Rows:
             position=position, name=task.name, waits_for=waits_for, function=task.function,
             arguments=task.arguments, dynamic=task.dynamic, secret=task.secret,
             plugin_id=self._plugin(task), max_attempts=task.max_attempts, retry_interval=task.retry_interval,
-            ignore_failure=task.ignore_failure, timeout=task.timeout, **_operation_of(task))
+            retry=replace(task.retry, interval=None).to_json() or None, ignore_failure=task.ignore_failure,
+            timeout=task.timeout, heartbeat_timeout=task.heartbeat_timeout, **_operation_of(task))
 
     def _plugin(self, task: OperationTask) -> int | None:
         name = task.plugin_name

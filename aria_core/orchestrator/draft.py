@@ -10,8 +10,11 @@ from aria_core.orchestrator.events import Event, TaskEvent
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.progress import TaskProgress
 from aria_core.storage.model import Ledger
-from aria_core.storage.records import AttemptRow, Batch, Claim
+from aria_core.storage.records import AttemptRow, Batch, Claim, ProgressRow
 from aria_core.worker.calls import Edit
+
+PROGRESS_LINGERS = 1.0
+"""Seconds that progress may wait to be stored: an operation may tell it as often as it likes."""
 
 
 @dataclass(slots=True)
@@ -23,16 +26,26 @@ class Draft:
     nodes: dict[int | None, str] = field(default_factory=dict)
     attempts: list[AttemptRow] = field(default_factory=list)
     execution: dict[str, Any] = field(default_factory=dict)
+    failed_attempts: int | None = None
+    """How many attempts of the execution have failed by now; None: as many as before."""
     sends: list[tuple[TaskProgress, str | None]] = field(default_factory=list)
     """Tasks to send, each with what `nodes` said of its node before."""
+    progress: dict[int, ProgressRow] = field(default_factory=dict)
+    """The newest progress of tasks, by their ids."""
     events: list[Event] = field(default_factory=list)
     may_wait_until: float | None = None
-    """Set while nothing but starts are noted: they need not be stored if the calls end right away."""
+    """Set while nothing but starts and progress are noted, which need not be stored at once."""
 
     @property
     def writes_something(self) -> bool:
         """Whether there is anything to commit."""
-        return bool(self.touched or self.edits or self.nodes or self.execution)
+        return bool(self.touched or self.edits or self.nodes or self.execution or self.progress)
+
+    def note_progress(self, task: TaskProgress) -> None:
+        """Store how far a task is with whatever is stored next, or else soon."""
+        if not self.writes_something:
+            self.may_wait_until = task.heard + PROGRESS_LINGERS
+        self.progress[task.row.id] = task.shown
 
     def batch(self) -> Batch:
         """What the transaction writes."""
@@ -40,7 +53,9 @@ class Draft:
                    if (task.state, task.attempts) != (task.stored_state, task.stored_attempts)]
         nodes = {node: state for node, state in self.nodes.items() if node is not None}
         transitions = [task.transition() for task in changed]
-        return Batch(transitions, self.edits, nodes, self.attempts, self.execution)
+        failed = {} if self.failed_attempts is None else {"failed_attempts": self.failed_attempts}
+        return Batch(transitions, self.edits, nodes, self.attempts, {**self.execution, **failed},
+                     list(self.progress.values()))
 
     def stored(self) -> None:
         """The transaction was committed."""

@@ -13,16 +13,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Literal, cast
 
-from aria_core.exceptions import AriaError, StorageUnavailableError
 from aria_core.modeling.states import ExecutionState, NodeState, TaskState
 from aria_core.orchestrator.backlog import Backlog
 from aria_core.orchestrator.draft import Draft, record
 from aria_core.orchestrator.events import TaskEvent, TaskEventKind, WorkflowEvent, WorkflowEventKind
-from aria_core.orchestrator.inbox import CancelSeen, Message, OwnershipLost, StopAsked
-from aria_core.orchestrator.patience import ride_out
-from aria_core.orchestrator.progress import ALWAYS_CUT_OFF, Progress, TaskProgress, failure_text, is_done
+from aria_core.orchestrator.inbox import CancelSeen, Heartbeat, Message, OwnershipLost, StopAsked
+from aria_core.orchestrator.progress import Progress, TaskProgress, failure_text, is_done, judged
 from aria_core.orchestrator.ready import ReadyQueue
+from aria_core.orchestrator.sending import send
 from aria_core.orchestrator.surroundings import Surroundings
+from aria_core.orchestrator.watch import Watch
 from aria_core.storage.records import AttemptRow, Claim, ClaimChangedError
 from aria_core.worker.calls import CallRef, Edit, Failed, Lost, Report, Started, Succeeded
 from aria_core.worker.logs import storable
@@ -49,7 +49,7 @@ class Engine:
         self._ready = ReadyQueue()
         self._in_flight: dict[CallRef, TaskProgress] = {}
         self._retries: list[tuple[float, int, TaskProgress]] = []
-        self._deadlines: list[tuple[float, CallRef]] = []
+        self._watch = Watch()
         self._stop_at: float | None = None
         self._error: str | None = None
         self._backlog = Backlog()
@@ -79,6 +79,7 @@ class Engine:
                 messages = self._around.inbox.take(self._patience())
                 self._fire_timers()  # first: a retry must be stored as one before it is sent again
                 self._receive(messages)
+                self._end_silent()  # last: a heartbeat may have waited while we could not listen
         return self.claim.state
 
     # --- what arrives
@@ -91,6 +92,8 @@ class Engine:
                     self._begin_cancel()
                 case StopAsked():
                     self._begin_stop(message.grace)
+                case Heartbeat():
+                    self._note_heartbeat(message)
                 case OwnershipLost():
                     raise message.error
                 case _:
@@ -110,7 +113,7 @@ class Engine:
             self._succeed(task, report)
         else:
             self._edit(report.edits if isinstance(report, Failed) else ())
-            self._fail(task, report)
+            self._fail(task, judged(task, report))
         self._ready.release(task)
 
     def _note_start(self, task: TaskProgress, report: Started) -> None:
@@ -119,10 +122,18 @@ class Engine:
         waits = self._draft.may_wait_until
         is_first = not self._draft.writes_something
         self._touch(task)
-        self._draft.may_wait_until = task.began + START_LINGERS if is_first else waits
+        until = task.began + START_LINGERS
+        self._draft.may_wait_until = until if is_first else waits and min(waits, until)
         self._tell(task, "started")
-        if task.row.timeout is not None:
-            heapq.heappush(self._deadlines, (task.began + task.row.timeout, report.ref))
+        self._watch.begin(task)
+
+    def _note_heartbeat(self, beat: Heartbeat) -> None:
+        task = self._in_flight.get(beat.ref)
+        if task is None:
+            return
+        task.heard = self._around.clock.monotonic()
+        if task.show(beat.progress, beat.message):
+            self._draft.note_progress(task)
 
     def _succeed(self, task: TaskProgress, report: Succeeded) -> None:
         now = self._around.clock.now()
@@ -139,7 +150,8 @@ class Engine:
         if task.ending in ("cancel", "stop"):
             task.interrupt(f"interrupted by {task.ending}", begun=True)
             return
-        wait = task.fail_attempt(report, self._around.clock.now())
+        wait = self._progress.fail_attempt(task, report, self._around.clock.now(), self._around.random)
+        self._draft.failed_attempts = self._progress.budget.spent
         traceback = storable(report.traceback) if isinstance(report, Failed) else ""
         self._draft.attempts.append(AttemptRow(
             task.row.id, task.attempts, "lost" if isinstance(report, Lost) else "failed",
@@ -196,7 +208,7 @@ class Engine:
                 self._enqueue(each)
         elif task.state == TaskState.RETRYING and task.due_at is not None:
             left = (task.due_at - self._around.clock.now()).total_seconds()
-            due = self._around.clock.monotonic() + min(max(left, 0.0), task.row.retry_interval)
+            due = self._around.clock.monotonic() + min(max(left, 0.0), task.longest_wait)
             heapq.heappush(self._retries, (due, task.row.position, task))
         else:
             self._ready.put(task)
@@ -292,11 +304,9 @@ class Engine:
 
     def _patience(self) -> float | None:
         now = self._around.clock.monotonic()
-        moments = [self._stop_at] if self._stop_at is not None else []
+        moments = self._watch.moments() + ([self._stop_at] if self._stop_at is not None else [])
         if self._retries:
             moments.append(self._retries[0][0])
-        if self._deadlines:
-            moments.append(self._deadlines[0][0])
         if self._draft.may_wait_until is not None:
             moments.append(self._draft.may_wait_until)
         if self._ready and not self._in_flight:
@@ -307,16 +317,20 @@ class Engine:
         now = self._around.clock.monotonic()
         while self._retries and self._retries[0][0] <= now:
             self._ready.put(heapq.heappop(self._retries)[2])
-        while self._deadlines and self._deadlines[0][0] <= now:
-            self._time_out(heapq.heappop(self._deadlines)[1])
+        for ref in self._watch.timed_out(now):
+            self._end_attempt(ref, "timeout")
         if self._stop_at is not None and self._stop_at <= now:
             self._stop_at = None
             self._terminate_all("stop", min(self._around.grace, 1.0))
 
-    def _time_out(self, ref: CallRef) -> None:
+    def _end_silent(self) -> None:
+        for ref in self._watch.silent(self._around.clock.monotonic(), self._in_flight):
+            self._end_attempt(ref, "heartbeat")
+
+    def _end_attempt(self, ref: CallRef, why: str) -> None:
         task = self._in_flight.get(ref)
         if task is not None and task.ending is None:
-            task.ending = "timeout"
+            task.ending = why
             self._around.executor.terminate(ref, self._around.grace)
 
     # --- the commit and what follows it
@@ -356,20 +370,7 @@ class Engine:
         for event in draft.events:
             self._around.emitter.emit(event)
         for task, _ in draft.sends:
-            self._send(task)
-
-    def _send(self, task: TaskProgress) -> None:
-        if task.was_cut_off_too_often:
-            self._around.inbox(Failed(task.ref, ALWAYS_CUT_OFF, retry=False))
-            return
-        try:
-            call = ride_out(self._around.clock, lambda _: self._around.calls.make(task))
-            self._around.executor.submit(call)
-        except StorageUnavailableError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever an extension raises fails this task, not the runner
-            name = "" if isinstance(error, AriaError) else f"{type(error).__name__}: "
-            self._around.inbox(Failed(task.ref, f"{name}{error}"))
+            send(self._around, task)
 
     # --- small things
 

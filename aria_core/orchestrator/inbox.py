@@ -9,9 +9,13 @@ from typing import Any, Protocol, TypeAlias
 
 from aria_core.exceptions import AriaError
 from aria_core.worker.calls import CallRef, Failed, Lost, Report, Started, Succeeded
+from aria_core.worker.logs import storable
 
-__all__ = ["CancelSeen", "EngineInbox", "Failed", "Lost", "Message", "OwnershipLost", "Started", "StopAsked",
-           "Succeeded"]
+__all__ = ["CancelSeen", "EngineInbox", "Failed", "Heartbeat", "Lost", "Message", "OwnershipLost", "Started",
+           "StopAsked", "Succeeded"]
+
+MESSAGE_LIMIT = 1000
+"""Characters of what an operation says of its progress that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,24 @@ class StopAsked:
     grace: float
 
 
-Message: TypeAlias = Report | CancelSeen | OwnershipLost | StopAsked
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A running attempt lives, and may have said how far it is: from 0 to 1, and in words."""
+
+    ref: CallRef
+    progress: float | None = None
+    message: str | None = None
+
+    @classmethod
+    def told(cls, ref: CallRef, request: Mapping[str, Any]) -> Heartbeat:
+        """What ``tell: heartbeat`` says; what makes no sense is not said, but the attempt does live."""
+        progress, message = request.get("progress"), request.get("message")
+        return cls(ref,
+                   float(progress) if isinstance(progress, (int, float)) and 0 <= progress <= 1 else None,
+                   storable(message, MESSAGE_LIMIT) if isinstance(message, str) else None)
+
+
+Message: TypeAlias = Report | CancelSeen | OwnershipLost | StopAsked | Heartbeat
 
 
 class Answers(Protocol):
@@ -68,6 +89,8 @@ class EngineInbox:
 
     def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
         """See `Inbox.answer`."""
+        if request.get("tell") == "heartbeat":
+            return self._messages.put(Heartbeat.told(ref, request))
         return self._answers.answer(ref, request)
 
     def take(self, timeout: float | None) -> list[Message]:

@@ -106,7 +106,8 @@ class ServiceBuilder:
         inputs = {**spec.inputs, **(_script_inputs(spec) if spec.script else {})}
         return Operation(
             name=name, function=SCRIPT_FUNCTION if spec.script else spec.function, plugin_name=spec.plugin,
-            timeout=spec.timeout, max_attempts=spec.max_attempts, retry_interval=spec.retry_interval,
+            timeout=spec.timeout, heartbeat_timeout=spec.heartbeat_timeout, max_attempts=spec.max_attempts,
+            retry_interval=spec.retry_interval, retry=spec.retry and spec.retry.to_json(),
             ignore_failure=spec.ignore_failure, input_parameters=self._parameters(inputs, "argument", where))
 
     def _parameters(self, specs: Mapping[str, ParameterSpec], role: str, where: str) -> dict[str, Parameter]:

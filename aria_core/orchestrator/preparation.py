@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.models import Node, Plugin, Relationship, Service
 from aria_core.modeling.parameters import Attribute
+from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.specification import ParameterSpec, WorkflowSpec
 from aria_core.orchestrator.arguments import WORKFLOW_DECORATOR_RESERVED_ARGUMENTS
 from aria_core.orchestrator.builtin import BUILTIN_WORKFLOWS
@@ -119,7 +120,8 @@ def make_plan(model: ModelStorage, resource: ResourceStorage, workflow: Prepared
         ctx = WorkflowContext(
             workflow.name, session.get_one(Service, new.service_id), model=model, resource=resource,
             execution_id=execution, parameters=workflow.inputs, task_max_attempts=new.task_max_attempts,
-            task_retry_interval=new.task_retry_interval, logger=_logger(execution, writer))
+            task_retry_interval=new.task_retry_interval, logger=_logger(execution, writer),
+            task_retry=RetryPolicy.from_json(new.task_retry))
         graph = workflow.function(ctx=ctx, **workflow.inputs)
         if not isinstance(graph, TaskGraph):
             raise InvalidInputError(f"the workflow {workflow.name!r} returned a {type(graph).__name__}, not "

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.states import TaskState, check_task_transition, lifecycle_states
-from aria_core.storage.records import TaskRow, Transition
-from aria_core.worker.calls import CallRef, Failed, Lost
+from aria_core.storage.records import ProgressRow, TaskRow, Transition
+from aria_core.worker.calls import LONGEST_WAIT, CallRef, Failed, Lost
 from aria_core.worker.logs import storable
 
-LONGEST_WAIT = 100 * 365 * 24 * 3600.0
-"""Seconds between two attempts at the most: beyond, there are no dates."""
 MAX_LOST_ATTEMPTS = 3
 MAX_INTERRUPTIONS = 20
 ALWAYS_CUT_OFF = (
@@ -54,7 +53,13 @@ class TaskProgress:
     """Clock reading when the current attempt began."""
     where: str = ""
     ending: str | None = None
-    """Why we terminated the current attempt: ``timeout``, ``cancel`` or ``stop``."""
+    """Why we terminated the current attempt: ``timeout``, ``heartbeat``, ``cancel`` or ``stop``."""
+    heard: float = 0.0
+    """Clock reading when the current attempt was last heard of."""
+    progress: float | None = None
+    progress_message: str | None = None
+    shows_something: bool = False
+    """Whether progress is stored, of this attempt or of one before it."""
     stored_state: str = field(default="", repr=False)
     stored_attempts: int = field(default=0, repr=False)
 
@@ -64,11 +69,26 @@ class TaskProgress:
         self.attempts = self.stored_attempts = row.attempts
         self.failures, self.lost, self.interruptions = row.failures, row.lost, row.interruptions
         self.due_at, self.reason = row.due_at, row.reason
+        self.shows_something = row.progress is not None or row.progress_message is not None
 
     @property
     def ref(self) -> CallRef:
         """The current attempt."""
         return CallRef(self.execution, self.row.id, self.attempts)
+
+    @property
+    def shown(self) -> ProgressRow:
+        """The progress of the current attempt."""
+        return ProgressRow(self.row.id, self.attempts, self.progress, self.progress_message)
+
+    def show(self, progress: float | None, message: str | None) -> bool:
+        """Take over what a heartbeat says, which may be nothing; whether it says anything new."""
+        before = self.progress, self.progress_message
+        self.progress = self.progress if progress is None else progress
+        self.progress_message = self.progress_message if message is None else message
+        changed = before != (self.progress, self.progress_message)
+        self.shows_something |= changed
+        return changed
 
     @property
     def lifecycle_node(self) -> int | None:
@@ -100,6 +120,7 @@ class TaskProgress:
         self.attempts += 1
         self.sent_at, self.started_at, self.due_at = now, None, None
         self.began, self.where, self.ending = None, "", None
+        self.progress = self.progress_message = None
 
     def undo_attempt(self) -> None:
         """Take back a `begin_attempt` that was never committed."""
@@ -111,8 +132,21 @@ class TaskProgress:
         self.interruptions += begun
         self.sent_at = self.started_at = self.due_at = None
 
-    def fail_attempt(self, report: Failed | Lost, now: datetime) -> float | None:
-        """Count a failed or lost attempt; seconds until the next one, or None if it was the last."""
+    @property
+    def policy(self) -> RetryPolicy:
+        """How its failed attempts are followed by others."""
+        return replace(RetryPolicy.from_json(self.row.retry), interval=self.row.retry_interval)
+
+    @property
+    def longest_wait(self) -> float:
+        """The most seconds it may have to wait for its next attempt."""
+        return self.policy.longest(self.failures + self.lost)
+
+    def fail_attempt(self, report: Failed | Lost, now: datetime, random: Callable[[], float]) -> float | None:
+        """Count a failed or lost attempt; seconds until the next one, or None if it was the last.
+
+        `random` gives numbers from 0 to 1.
+        """
         self.reason = failure_text(report, self)
         self.ended_at = now
         counted_lost = isinstance(report, Lost) and self.ending != "timeout"
@@ -123,14 +157,20 @@ class TaskProgress:
             return None
         self.state = TaskState.RETRYING
         after = report.after if isinstance(report, Failed) else None
-        return min(self.row.retry_interval if after is None else after, LONGEST_WAIT)
+        if after is not None:
+            return min(after, LONGEST_WAIT)
+        return self.policy.delay(self.failures + self.lost, random)
 
     def _was_last(self, report: Failed | Lost) -> bool:
-        if self.row.ignore_failure or (isinstance(report, Failed) and report.retry is False):
+        if self.row.ignore_failure or (isinstance(report, Failed) and not self._may_retry(report)):
             return True
         if self.lost >= MAX_LOST_ATTEMPTS:
             return True
         return self.row.max_attempts != -1 and self.failures >= self.row.max_attempts
+
+    def _may_retry(self, report: Failed) -> bool:
+        """What the operation decided itself goes before the rules."""
+        return self.policy.allows(report.classes) if report.retry is None else report.retry
 
     def transition(self) -> Transition:
         """What must be written so that the stored task is as this one.
@@ -138,12 +178,22 @@ class TaskProgress:
         ``ValueError`` for a way that `TASK_TRANSITIONS` does not know.
         """
         check_task_transition(TaskState(self.stored_state), TaskState(self.state))
-        changes = {name: getattr(self, name) for name in _COLUMNS[self.state]}
+        names = _COLUMNS[self.state]
+        if self.state == TaskState.SENT and self.shows_something:
+            names += ("progress", "progress_message")
+        changes = {name: getattr(self, name) for name in names}
         return Transition(self.row.id, self.stored_state, self.stored_attempts, changes)
 
     def stored(self) -> None:
         """The transition was committed."""
         self.stored_state, self.stored_attempts = self.state, self.attempts
+
+
+def judged(task: TaskProgress, report: Failed | Lost) -> Failed | Lost:
+    """What a report means: who was ended for its silence and then fails is lost, unless it decided itself."""
+    if task.ending == "heartbeat" and isinstance(report, Failed) and report.retry is None:
+        return Lost(report.ref, "terminated", report.error)
+    return report
 
 
 def failure_text(report: Failed | Lost, task: TaskProgress) -> str:
@@ -152,14 +202,36 @@ def failure_text(report: Failed | Lost, task: TaskProgress) -> str:
         return storable(report.error, _REASON_LIMIT)
     if task.ending == "timeout":
         return f"timed out after {task.row.timeout:g} s"
+    if task.ending == "heartbeat":
+        return f"the attempt was lost: no heartbeat for {task.row.heartbeat_timeout:g} s"
     detail = f" ({report.detail})" if report.detail else ""
     return storable(f"the attempt was lost: its process {report.reason}{detail}", _REASON_LIMIT)
 
 
-class Progress:
-    """All tasks of an execution and which of them may run."""
+@dataclass(slots=True)
+class RetryBudget:
+    """How many attempts of an execution have failed, and after how many it fails (None: it goes on)."""
 
-    def __init__(self, execution: int, rows: Sequence[TaskRow]) -> None:
+    limit: int | None = None
+    spent: int = 0
+    _is_told: bool = False
+
+    def spend(self) -> bool:
+        """Count a failed attempt; whether it is the one with which the execution gives up.
+
+        That is one for each runner: what fails beside it or after it may be resumed as it is.
+        """
+        self.spent += 1
+        gives_up = self.limit is not None and self.spent >= self.limit and not self._is_told
+        self._is_told |= gives_up
+        return gives_up
+
+
+class Progress:
+    """All tasks of an execution, which of them may run, and how many attempts may still fail."""
+
+    def __init__(self, execution: int, rows: Sequence[TaskRow], budget: RetryBudget | None = None) -> None:
+        self.budget = budget or RetryBudget()
         self.tasks = [TaskProgress(row, execution) for row in rows]
         self.by_id = {task.row.id: task for task in self.tasks}
         self._waiting_for = [len(row.waits_for) for row in rows]
@@ -181,6 +253,20 @@ class Progress:
     def finish(self, task: TaskProgress) -> list[TaskProgress]:
         """Note that a task is done; the tasks that may run because of it."""
         return [each for each in self._count_done(task) if each.state == TaskState.PENDING]
+
+    def fail_attempt(self, task: TaskProgress, report: Failed | Lost, now: datetime,
+                     random: Callable[[], float]) -> float | None:
+        """As `TaskProgress.fail_attempt`; the attempt that spends the execution's budget is the last, too.
+
+        Failures that are ignored cost nothing.
+        """
+        wait = task.fail_attempt(report, now, random)
+        if task.row.ignore_failure or not self.budget.spend() or wait is None:
+            return wait
+        task.state = TaskState.FAILED
+        task.reason = (f"{task.reason}; with this the execution has spent its retry budget of "
+                       f"{self.budget.limit} failed attempts")
+        return None
 
     def _count_done(self, task: TaskProgress) -> list[TaskProgress]:
         self.undone -= 1

@@ -21,7 +21,7 @@ from aria_core.orchestrator.ownership import Lease
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import make_plan, prepare, template_code
-from aria_core.orchestrator.progress import Progress
+from aria_core.orchestrator.progress import Progress, RetryBudget
 from aria_core.orchestrator.secret_values import secret_values
 from aria_core.orchestrator.surroundings import RunnerHooks, Surroundings
 from aria_core.storage.model import ModelStorage
@@ -151,7 +151,7 @@ class Run:
         row = self._execution
         return NewExecution(
             row.service_id or 0, row.workflow_name, row.inputs, {}, task_max_attempts=row.task_max_attempts,
-            task_retry_interval=row.task_retry_interval)
+            task_retry_interval=row.task_retry_interval, task_retry=row.task_retry)
 
     # --- the engine
 
@@ -164,7 +164,8 @@ class Run:
             CallMaker(self._model, self._plugins, service, self._execution.workflow_name, code=code,
                       wrappers=self._hooks.wrappers, secrets=self._secrets),
             self._emitter, self._clock, self._writer.write, self._execution.workflow_name, service.id)
-        return Engine(around, self._claim, Progress(self._claim.execution, rows)).run()
+        budget = RetryBudget(self._execution.retry_budget, self._execution.failed_attempts or 0)
+        return Engine(around, self._claim, Progress(self._claim.execution, rows, budget)).run()
 
     def _flush(self, ref: CallRef, edits: list[Edit]) -> None:
         self._secrets.learn(edits)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import Protocol
 
 from aria_core.clock import Clock
@@ -97,3 +98,5 @@ class Surroundings:
     workflow: str
     service: int
     grace: float = TERMINATE_GRACE
+    random: Callable[[], float] = SystemRandom().random
+    """Numbers from 0 to 1, for the jitter of retries."""

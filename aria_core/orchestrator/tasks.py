@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 from aria_core.exceptions import InvalidInputError
+from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.values import coerce, plain_json
 from aria_core.orchestrator.arguments import OPERATION_DECORATOR_RESERVED_ARGUMENTS
 from aria_core.orchestrator.context.workflow import WorkflowContext, current
@@ -71,7 +73,8 @@ class OperationTask(BaseTask):
 
     What is None here is what the operation says, and else what the workflow's context says.
     `arguments` replace inputs of the operation by name. `max_attempts` is at least 1, or -1 for
-    without end; `retry_interval` and `timeout` are seconds, a timeout of 0 means none.
+    without end; `retry_interval`, `timeout` and `heartbeat_timeout` are seconds, a timeout of 0 means
+    none. `retry` is taken value by value; `retry_interval` goes before its interval.
 
     Raises ``OperationNotFoundError`` if the actor has no such operation, ``InvalidInputError`` for
     values that do not fit.
@@ -80,7 +83,8 @@ class OperationTask(BaseTask):
     def __init__(self, actor: ActorModel, interface_name: str, operation_name: str,  # noqa: PLR0917
                  arguments: Mapping[str, Any] | None = None, ignore_failure: bool | None = None,
                  max_attempts: int | None = None, retry_interval: float | None = None,
-                 timeout: float | None = None, *, ctx: WorkflowContext | None = None) -> None:
+                 timeout: float | None = None, *, retry: RetryPolicy | None = None,
+                 heartbeat_timeout: float | None = None, ctx: WorkflowContext | None = None) -> None:
         super().__init__(ctx)
         self.name = operation_task_name(actor, interface_name, operation_name)
         operation = _operation(actor, interface_name, operation_name)
@@ -96,12 +100,22 @@ class OperationTask(BaseTask):
             _first(ignore_failure, operation.ignore_failure, context.task_ignore_failure))
         self.max_attempts = _checked_attempts(
             _first(max_attempts, operation.max_attempts, context.task_max_attempts), self.name)
-        self.retry_interval = _checked_seconds(
-            _first(retry_interval, operation.retry_interval, context.task_retry_interval),
-            self.name, "retry_interval")
+        self.retry = self._policy(retry_interval, retry or RetryPolicy(), operation)
+        self.retry_interval = self.retry.interval or 0.0
         self.timeout = _checked_seconds(
             _first(timeout, operation.timeout, 0.0), self.name, "timeout") or None
+        self.heartbeat_timeout = _checked_seconds(
+            _first(heartbeat_timeout, operation.heartbeat_timeout, 0.0), self.name,
+            "heartbeat_timeout") or None
         self._take_arguments(operation.input_parameters, dict(arguments or {}))
+
+    def _policy(self, interval: float | None, own: RetryPolicy, operation: Operation) -> RetryPolicy:
+        """Task over operation over execution; at each of them the interval alone goes first."""
+        context, of_operation = self.workflow_context, RetryPolicy.from_json(operation.retry)
+        chosen = _first(interval, own.interval, operation.retry_interval, of_operation.interval,
+                        context.task_retry_interval)
+        seconds = _checked_seconds(chosen, self.name, "retry_interval")
+        return replace(own.over(of_operation).over(context.task_retry), interval=seconds)
 
     def _take_arguments(self, declared: Mapping[str, Parameter], given: dict[str, Any]) -> None:
         if reserved := OPERATION_DECORATOR_RESERVED_ARGUMENTS & given.keys():

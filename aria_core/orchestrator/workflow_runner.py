@@ -6,6 +6,7 @@ import math
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from aria_core.clock import Clock, SystemClock
@@ -19,6 +20,7 @@ from aria_core.exceptions import (
 from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import EXECUTORS
 from aria_core.modeling.models import Execution, Service
+from aria_core.modeling.retries import ExecutionRetries
 from aria_core.modeling.states import ExecutionState, TaskState
 from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.draft import record
@@ -27,7 +29,7 @@ from aria_core.orchestrator.executor import Executor, lent
 from aria_core.orchestrator.ownership import is_forgotten_here, wait_until_gone
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
-from aria_core.orchestrator.preparation import PreparedWorkflow, prepare, template_code
+from aria_core.orchestrator.preparation import prepare, template_code
 from aria_core.orchestrator.run import Run
 from aria_core.orchestrator.surroundings import NoHooks, RunnerHooks
 from aria_core.orchestrator.tasks import MOST_ATTEMPTS
@@ -55,6 +57,7 @@ class WorkflowRunner:
     """
 
     _hooks: RunnerHooks = NoHooks()
+    _retries: ExecutionRetries = ExecutionRetries()
 
     def __init__(self, model_storage: ModelStorage,  # noqa: PLR0917 - the seed's signature
                  resource_storage: ResourceStorage, plugin_manager: PluginManager | None,
@@ -79,7 +82,9 @@ class WorkflowRunner:
             service_id or 0, workflow_name or "", dict(inputs or {}),
             {**this_process(), "claim": secrets.token_hex(8)},
             executor=_executor_name(executor), dry=executor is not None and not executor.runs_operations,
-            task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval)
+            task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval,
+            task_retry=replace(self._retries.policy, interval=None).to_json() or None,
+            retry_budget=self._retries.budget if self._retries.budget != -1 else None)
         self._execution_id = self._start_new()
 
     # --- what the seed names
@@ -165,7 +170,7 @@ class WorkflowRunner:
             prepared = prepare(self._model, service, self._new.workflow_name, self._new.inputs, code=code,
                                contributed=self._hooks.workflows())
         self._drop_orphaned_pending(service.id)
-        self._new = _with_inputs(self._new, prepared)
+        self._new = replace(self._new, inputs=prepared.inputs)
         try:
             self._claim = ride_out(self._clock, self._claim_new)
         except AlreadyExistsError as error:
@@ -291,20 +296,15 @@ def _executor_name(executor: Executor | None) -> str:
     return executor.name or type(executor).__name__.removesuffix("Executor").lower()
 
 
-def _with_inputs(new: NewExecution, prepared: PreparedWorkflow) -> NewExecution:
-    return NewExecution(
-        new.service_id, new.workflow_name, prepared.inputs, new.owner, executor=new.executor, dry=new.dry,
-        task_max_attempts=new.task_max_attempts, task_retry_interval=new.task_retry_interval)
-
-
 def _ref(execution: int, row: TaskRow) -> CallRef:
     return CallRef(execution, row.id, row.attempts)
 
 
-
 class HookedRunner(WorkflowRunner):
-    """A runner with hook extensions; `Application.runner` makes it."""
+    """A runner with hook extensions and all that is said of retries; `Application.runner` makes it."""
 
-    def __init__(self, hooks: RunnerHooks, *arguments: Any, **keywords: Any) -> None:
+    def __init__(self, hooks: RunnerHooks, retries: ExecutionRetries, *arguments: Any,
+                 **keywords: Any) -> None:
         self._hooks = hooks
+        self._retries = retries
         super().__init__(*arguments, **keywords)

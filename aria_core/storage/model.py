@@ -58,7 +58,8 @@ class Ledger(ABC):
         """Take an execution over that has not changed since `seen`: epoch + 1, new owner, ``started``.
 
         Tasks that were sent or started go back to pending (unless `adopt`: an executor that survives
-        its runner still has them); with `retry_failed`, failed ones too, with new budgets, and nodes
+        its runner still has them); with `retry_failed`, failed ones too, with new budgets, also that of
+        the execution (``failed_attempts``), and nodes
         in ``error`` on which such a task works leave it when it is sent. ``pending`` stays ``pending`` (it
         has no graph yet), ``cancelling`` stays ``cancelling``.
         ``ExecutionOwnedError`` if somebody was quicker; ``AlreadyExistsError`` if another execution of

@@ -22,6 +22,8 @@ class NewExecution:
     dry: bool = False
     task_max_attempts: int = 30
     task_retry_interval: float = 30.0
+    task_retry: Mapping[str, Any] | None = None
+    retry_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +71,18 @@ class TaskRow:
     operation_name: str = ""
     max_attempts: int = 1
     retry_interval: float = 0.0
+    retry: Mapping[str, Any] | None = None
     ignore_failure: bool = False
     timeout: float | None = None
+    heartbeat_timeout: float | None = None
     attempts: int = 0
     failures: int = 0
     lost: int = 0
     interruptions: int = 0
     due_at: datetime | None = None
     reason: str | None = None
+    progress: float | None = None
+    progress_message: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,16 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgressRow:
+    """How far an attempt is, by its own account; stored only while it is the task's current one."""
+
+    task: int
+    attempt: int
+    progress: float | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class LogRow:
     """One log line."""
 
@@ -126,6 +142,7 @@ class Batch:
     attempts: Sequence[AttemptRow] = ()
     execution: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the execution that change, e.g. ``state`` and ``ended_at`` at its end."""
+    progress: Sequence[ProgressRow] = ()
 
 
 class ClaimChangedError(Exception):

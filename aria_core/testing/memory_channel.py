@@ -30,7 +30,8 @@ class MemoryChannel:
     """Answers the verbs of `aria_core.worker.channel` from what it was given.
 
     `render` replaces each ``{{ name }}`` by a variable and nothing more. Everything asked stands in
-    `asked`, every log line in `logs`, every flushed edit is applied to the nodes and relationships.
+    `asked`, every log line in `logs`, every heartbeat in `heartbeats`; every flushed edit is applied to
+    the nodes and relationships.
     """
 
     def __init__(self, nodes: Mapping[int, Mapping[str, Any]] | None = None,
@@ -49,6 +50,7 @@ class MemoryChannel:
         self.rows = dict(rows or {})
         self.asked: list[dict[str, Any]] = []
         self.logs: list[dict[str, Any]] = []
+        self.heartbeats: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         self._verbs: dict[str, Callable[[Mapping[str, Any]], Any]] = {
             "node": lambda request: _found(self.nodes, request["id"], "node"),
@@ -65,8 +67,9 @@ class MemoryChannel:
             return deepcopy(self._verbs[request["ask"]](request))
 
     def tell(self, message: Mapping[str, Any]) -> None:
-        """Keep a log line."""
-        self.logs.append(dict(message))
+        """Keep a log line or a heartbeat."""
+        kept = self.heartbeats if message["tell"] == "heartbeat" else self.logs
+        kept.append(dict(message))
 
     @property
     def messages(self) -> list[tuple[str, str]]:

@@ -104,7 +104,8 @@ class LedgerContract:
             position=1, name="second \U0001f600", waits_for=(0,), function="m:f",
             arguments={"values": list(JSON_VALUES)}, dynamic=("values",), secret=("x",), node_id=node.id,
             interface_name="Standard", operation_name="create", max_attempts=-1, retry_interval=0.5,
-            ignore_failure=True, timeout=1.5)]
+            retry={"backoff": 2.0, "retry_on": ["OSError"]}, ignore_failure=True, timeout=1.5,
+            heartbeat_timeout=2.5)]
         after = storage.ledger.create_graph(claim, rows[::-1], [Edit("node", node.id, "a", [1])], MOMENT)
         loaded = elsewhere(lambda: storage.ledger.load_graph(claim.execution))
         assert [repr(replace(row, id=0)) for row in loaded] == [repr(row) for row in rows]
@@ -138,6 +139,8 @@ class LedgerContract:
         rows = elsewhere(lambda: storage.ledger.load_graph(claim.execution))
         assert [(row.state, row.attempts) for row in rows] == [("sent", 1), ("sent", 1), ("pending", 0)]
         assert storage.task.get(rows[0].id).sent_at == MOMENT
+        assert [(row.progress, row.progress_message) for row in rows] == [
+            (0.5, "half \u2603"), (None, None), (None, None)]  # only of the current attempt
         node = storage.node.get_by_name("web")
         assert (node.state, node.attributes["port"]) == ("starting", 80)
         attempts = [(each.task_id, each.number, each.outcome, each.location) for each in storage.attempt]
@@ -252,13 +255,20 @@ class LedgerContract:
 
     def test_retry_failed_gives_failed_tasks_new_budgets(self, storage: ModelStorage) -> None:
         claim = in_all_states(storage)
-        ended = {"state": "failed", "error": "boom", "ended_at": MOMENT}
+        ended = {"state": "failed", "error": "boom", "ended_at": MOMENT, "failed_attempts": 7}
         storage.ledger.record_batch(claim, Batch(execution=ended))
         take_over(storage, claim, retry_failed=True)
         retried = storage.ledger.load_graph(claim.execution)[2]
         assert (retried.state, retried.failures, retried.attempts) == ("pending", 0, 1)
         execution = storage.execution.get(claim.execution)
         assert (execution.state, execution.error, execution.ended_at) == ("started", None, None)
+        assert not execution.failed_attempts
+
+    def test_a_takeover_keeps_what_an_execution_has_spent(self, storage: ModelStorage) -> None:
+        claim = in_all_states(storage)
+        storage.ledger.record_batch(claim, Batch(execution={"failed_attempts": 7}))
+        take_over(storage, claim)
+        assert storage.execution.get(claim.execution).failed_attempts == 7
 
     def test_of_eight_takers_one_wins(self, storage: ModelStorage) -> None:
         claim = start_service(storage, add_service(storage))

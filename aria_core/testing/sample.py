@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from aria_core.modeling.models import Node, Relationship, Service, ServiceTemplate
 from aria_core.storage.model import ModelStorage
-from aria_core.storage.records import AttemptRow, Batch, Claim, NewExecution, TaskRow, Transition
+from aria_core.storage.records import AttemptRow, Batch, Claim, NewExecution, ProgressRow, TaskRow, Transition
 from aria_core.worker.calls import Edit
 
 T = TypeVar("T")
@@ -110,7 +110,9 @@ def whole_batch(storage: ModelStorage, claim: Claim) -> Batch:
         transitions=[sent(task) for task in tasks_of(storage, claim)[:2]],
         edits=[Edit("node", node, "port", 80)], nodes={node: "starting"},
         attempts=[AttemptRow(tasks_of(storage, claim)[2], 1, "lost", "exited", location="here:1")],
-        execution={"error": "none yet"})
+        execution={"error": "none yet"},
+        progress=[ProgressRow(task, attempt, 0.5, "half \u2603")
+                  for task, attempt in zip(tasks_of(storage, claim), (1, 7, 7), strict=True)])
 
 
 def in_all_states(storage: ModelStorage) -> Claim:

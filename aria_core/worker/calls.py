@@ -17,8 +17,8 @@ from aria_core.worker.json_values import plain_json
 CALL_VERSION = 1
 NAME_LIMIT = 255
 """Characters that a storage keeps of an attribute's name."""
-LONGEST_WAIT = 10 * 366 * 86_400.0
-"""Seconds until another attempt, at most: clocks end somewhere."""
+LONGEST_WAIT = 30 * 24 * 3600.0
+"""Seconds that nobody waits longer for another attempt, whatever was asked for."""
 
 LostReason: TypeAlias = Literal["exited", "killed", "terminated", "unreachable", "timed_out"]
 
@@ -154,7 +154,8 @@ class Failed:
     """The operation raised.
 
     `error` is ``ClassName: message``. `retry` is None when the policy decides, True after
-    ``ctx.task.retry`` (then `after` may be seconds to wait), False after ``ctx.task.abort``.
+    ``ctx.task.retry`` (then `after` may be seconds to wait), False after ``ctx.task.abort``. `classes`
+    are the names of the error's class and of its bases, nearest first; none where nobody knows them.
     """
 
     ref: CallRef
@@ -163,6 +164,7 @@ class Failed:
     retry: bool | None = None
     after: float | None = None
     edits: tuple[Edit, ...] = ()
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,8 @@ def _checked_report(kind: type[Any], known: dict[str, Any]) -> Report:
     known["ref"] = CallRef(**_checked(_known(CallRef, known["ref"])))
     if "edits" in known:
         known["edits"] = tuple(Edit(**_checked(_known(Edit, edit))) for edit in known["edits"])
+    if "classes" in known:
+        known["classes"] = tuple(known["classes"])
     report: Report = kind(**_checked(known))
     return report
 
@@ -268,7 +272,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_wait(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and 0 <= value <= LONGEST_WAIT)
+    return value is None or (isinstance(value, (int, float)) and 0 <= value < float("inf"))
 
 
 def _is_name(value: Any) -> bool:
@@ -279,6 +283,7 @@ _IS_VALID: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("execution", "task", "attempt", "owner"), _is_number),
     **dict.fromkeys(("error", "traceback", "detail", "where"), lambda value: isinstance(value, str)),
     "retry": lambda value: value is None or isinstance(value, bool), "after": _is_wait, "name": _is_name,
+    "classes": lambda value: all(isinstance(each, str) for each in value),
     "deleted": lambda value: isinstance(value, bool), "kind": lambda value: value in ("node", "relationship"),
     "reason": lambda value: value in get_args(LostReason),
 }

@@ -26,6 +26,8 @@ A *request* is a JSON object with ``ask`` (answered) or ``tell`` (not answered);
     Answer: true, once all that was told before has been dealt with. A `FutureExecutor` answers it itself.
 ``tell: started``
     ``where``. Sent by `run_encoded`, for a `FutureExecutor`, which cannot see when a call begins.
+``tell: heartbeat``
+    ``progress`` (from 0 to 1, or null) and ``message`` (or null): the attempt lives.
 ``tell: log``
     ``level``, ``message``, ``traceback``, ``created_at`` (seconds, UTC).
 

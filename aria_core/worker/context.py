@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
+from aria_core.exceptions import InvalidInputError
 from aria_core.worker.calls import Actor, Call, CallRef, Edit
 from aria_core.worker.channel import Channel, NoChannel
 from aria_core.worker.frozen import Record, freeze
@@ -18,11 +19,14 @@ from aria_core.worker.outcomes import TaskAbortException, TaskRetryException
 from aria_core.worker.resources import Resources
 from aria_core.worker.views import Actors, NodeView, RelationshipView, ServiceView
 
+_MESSAGE_LIMIT = 1000
+
 
 class CurrentTask:
     """The attempt that runs (``ctx.task``)."""
 
-    def __init__(self, call: Call, cancelled: threading.Event | None) -> None:
+    def __init__(self, call: Call, channel: Channel, cancelled: threading.Event | None) -> None:
+        self._channel = channel
         self.id = call.ref.task
         self.name = call.name
         self.attempt = call.ref.attempt
@@ -46,6 +50,18 @@ class CurrentTask:
         """Whether somebody wants this operation to end: a long one should look now and then."""
         return self._cancelled is not None and self._cancelled.is_set()
 
+    def heartbeat(self, progress: float | None = None, message: str | None = None) -> None:
+        """Show that this attempt lives, and how far it is: from 0 to 1, and in words. From any thread.
+
+        What is None stays as it was. Where the operation has a ``heartbeat_timeout``, an attempt that is
+        silent for longer is ended and lost. Raises ``InvalidInputError`` for another progress.
+        """
+        is_number = isinstance(progress, (int, float)) and not isinstance(progress, bool)
+        if progress is not None and not (is_number and 0 <= progress <= 1):
+            raise InvalidInputError(f"the progress is {progress!r}; it is a number from 0 to 1")
+        self._channel.tell({"tell": "heartbeat", "progress": progress,
+                            "message": None if message is None else str(message)[:_MESSAGE_LIMIT]})
+
     def retry(self, message: str | None = None, retry_interval: float | None = None) -> NoReturn:
         """End this attempt and ask for another, after `retry_interval` seconds (None: what the task says)."""
         raise TaskRetryException(message or "", retry_interval)
@@ -68,7 +84,7 @@ class OperationContext:
         self._channel: Channel = channel or NoChannel()
         self._actors = Actors(self._channel)
         self._resources = Resources(self._channel, self.flush)
-        self.task = CurrentTask(call, cancelled)
+        self.task = CurrentTask(call, self._channel, cancelled)
         self.service = ServiceView(self._channel, call.service, call.service_name)
         self.model = Model(self._channel, self._actors)
         self.logger = private_logger(f"aria.task.{call.ref}", self._channel)

@@ -66,6 +66,7 @@ class ContextVerbs:
             ("download_resource_and_render",): (self._download_rendered, 1, 3),
             ("task", "retry"): (self._retry, 0, 2),
             ("task", "abort"): (self._abort, 0, 1),
+            ("task", "heartbeat"): (self._heartbeat, 0, 2),
         }
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,6 +145,9 @@ class ContextVerbs:
 
     def _abort(self, message: Any = "") -> None:
         self._decide(TaskAbortException(str(message)))
+
+    def _heartbeat(self, progress: Any = None, message: Any = None) -> None:
+        self._ctx.task.heartbeat(None if progress is None else _number(progress, "progress"), message)
 
     def _decide(self, verdict: TaskRetryException | TaskAbortException) -> None:
         if self.verdict is not None:
@@ -239,11 +243,15 @@ def _variables(value: Any) -> dict[str, Any] | None:
     raise InvalidInputError(f"variables are a JSON object, e.g. '@{{\"port\": 80}}', not {value!r}")
 
 
-def _seconds(value: Any) -> float:
+def _number(value: Any, what: str) -> float:
     try:
-        seconds = float(value)
+        return float(value)
     except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{value!r} is no number of seconds") from error
+        raise InvalidInputError(f"{value!r} is no {what}") from error
+
+
+def _seconds(value: Any) -> float:
+    seconds = _number(value, "number of seconds")
     if not (0 <= seconds < math.inf):
         raise InvalidInputError(f"{value!r} is no number of seconds to wait")
     return seconds

@@ -20,7 +20,7 @@ from aria_core.worker.context import OperationContext, make_context
 from aria_core.worker.functions import FunctionImportError, import_function
 from aria_core.worker.json_values import dump_json
 from aria_core.worker.logs import storable
-from aria_core.worker.outcomes import TaskAbortException, TaskRetryException
+from aria_core.worker.outcomes import TaskAbortException, TaskRetryException, class_names
 
 RESULT_LIMIT = 64 * 1024
 
@@ -43,7 +43,8 @@ def run_call(call: Call, channel: Channel | None = None,
         return _failed(call, ctx, error)
     edits, problems = _edits(ctx)
     if problems:
-        return Failed(call.ref, _error(NotJsonError("; ".join(problems))), edits=edits)
+        refused = NotJsonError("; ".join(problems))
+        return Failed(call.ref, _error(refused), edits=edits, classes=class_names(refused))
     return Succeeded(call.ref, _result(ctx, result), edits)
 
 
@@ -92,7 +93,8 @@ def _failed(call: Call, ctx: OperationContext, error: BaseException) -> Failed:
     retry = {TaskRetryException: True, TaskAbortException: False}
     verdict = next((value for kind, value in retry.items() if isinstance(error, kind)), None)
     after = error.retry_interval if isinstance(error, TaskRetryException) else None
-    return Failed(call.ref, _error(error), _traceback(error), verdict, _seconds(after), edits)
+    return Failed(call.ref, _error(error), _traceback(error), verdict, _seconds(after), edits,
+                  class_names(error))
 
 
 def _edits(ctx: OperationContext) -> tuple[tuple[Edit, ...], list[str]]:

@@ -36,18 +36,19 @@ def executions() -> None:
 @options.dry
 @options.max_attempts
 @options.retry_interval
+@options.retry_budget
 @options.as_json
 @pass_program
 def start(  # noqa: PLR0917 - click hands one argument for each option
         program: Program, service: str, workflow: str, given: tuple[str, ...],
         inputs_file: Path | None, executor: str | None, dry: bool, task_max_attempts: int | None,
-        task_retry_interval: float | None, as_json: bool) -> int:
+        task_retry_interval: float | None, retry_budget: int | None, as_json: bool) -> int:
     """Run WORKFLOW on SERVICE to its end."""
     row = program.model.service.get_by_name(service)
     inputs = read_inputs(given, inputs_file, workflow_types(row, workflow))
     run = new_run(program, as_json, service_id=row.id, workflow_name=workflow, inputs=inputs,
                   executor=chosen_executor(program, executor, dry), task_max_attempts=task_max_attempts,
-                  task_retry_interval=task_retry_interval)
+                  task_retry_interval=task_retry_interval, retry_budget=retry_budget)
     return run.carry_out()
 
 
@@ -134,9 +135,11 @@ def show(program: Program, execution: int, as_json: bool) -> None:
 
     row = program.model.execution.get(execution)
     runner = describe_owner(row.owner) if row.state in ACTIVE else None
-    show_fields({**_row(row), "runner": runner, "inputs": _inputs(program, row),
-                 "tasks": _task_states(program, row), "task_max_attempts": row.task_max_attempts,
-                 "task_retry_interval": row.task_retry_interval}, as_json)
+    show_fields({**_row(row), "runner": runner, "inputs": _inputs(program, row), "tasks": _task_states(program, row),
+                 "task_max_attempts": row.task_max_attempts, "task_retry_interval": row.task_retry_interval,
+                 "task_retry": row.task_retry, "retry_budget": row.retry_budget,
+                 "failed_attempts": row.failed_attempts or 0},
+                as_json)
 
 
 def _inputs(program: Program, execution: Execution) -> dict[str, Any]:
@@ -170,7 +173,7 @@ def tasks(program: Program, execution: int, everything: bool, as_json: bool) -> 
     found = program.model.task.list(filters=filters, sort={"position": "asc"})
     secrets = secrets_of(program, row.service)
     show_table([_task_row(each, secrets) for each in found],
-               ("id", "name", "state", "attempts", "started_at", "ended_at", "reason"), as_json,
+               ("id", "name", "state", "attempts", "progress", "started_at", "ended_at", "reason"), as_json,
                nothing=f"execution {execution} has no tasks")
 
 
@@ -179,7 +182,8 @@ def _task_row(task: Task, secrets: SecretValues) -> dict[str, Any]:
             "attempts": task.attempts, "max_attempts": task.max_attempts, "reason": task.reason,
             "arguments": secrets.hide_in(_arguments(task)), "function": task.function,
             "waits_for": task.waits_for, "sent_at": task.sent_at, "started_at": task.started_at,
-            "ended_at": task.ended_at, "due_at": task.due_at}
+            "ended_at": task.ended_at, "due_at": task.due_at, "progress": task.progress,
+            "progress_message": secrets.hide_in(task.progress_message)}
 
 
 def _arguments(task: Task) -> dict[str, Any]:

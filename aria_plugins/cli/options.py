@@ -25,4 +25,7 @@ max_attempts = click.option("--task-max-attempts", type=int, metavar="N",
 retry_interval = click.option("--task-retry-interval", type=float, metavar="SECONDS",
                               help="Seconds between attempts of a task that says nothing else.")
 
+retry_budget = click.option("--retry-budget", type=int, metavar="N",
+                            help="Fail after N failed attempts of all tasks together; -1: without end.")
+
 loader = click.option("--loader", metavar="NAME", help="The loader to use, instead of asking each.")

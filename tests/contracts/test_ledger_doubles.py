@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aria_core.exceptions import AlreadyExistsError, NotFoundError, StorageError
-from aria_core.storage.records import Claim
+from aria_core.storage.records import Batch, Claim
 from aria_core.storage.sql import SqlModelStorage
 from aria_core.storage.sql.ledger import SqlLedger
 from aria_core.testing.doubles import Doubles, swallowing
@@ -99,6 +99,19 @@ class BatchWithoutAttempts(SqlLedger):
         return super().record_batch(claim, replace(batch, attempts=()), again=again)
 
 
+@DOUBLES.breaks("test_a_batch_is_written_whole")
+class BatchWithoutProgress(SqlLedger):
+    def record_batch(self, claim, batch, *, again=False):
+        return super().record_batch(claim, replace(batch, progress=()), again=again)
+
+
+@DOUBLES.breaks("test_a_batch_is_written_whole")
+class ProgressOfAnyAttempt(SqlLedger):
+    def record_batch(self, claim, batch, *, again=False):
+        progress = [replace(each, attempt=1) for each in batch.progress]
+        return super().record_batch(claim, replace(batch, progress=progress), again=again)
+
+
 @DOUBLES.breaks("test_a_batch_ends_an_execution")
 class BatchWithoutExecution(SqlLedger):
     def record_batch(self, claim, batch, *, again=False):
@@ -180,6 +193,20 @@ class NeverAdopts(SqlLedger):
 class NeverRetries(SqlLedger):
     def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
         return super().claim_existing(seen, owner, retry_failed=False, adopt=adopt)
+
+
+@DOUBLES.breaks("test_retry_failed_gives_failed_tasks_new_budgets")
+class GivesNoNewBudget(SqlLedger):
+    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
+        claim = super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt)
+        return self.record_batch(claim, Batch(execution={"failed_attempts": 7}))
+
+
+@DOUBLES.breaks("test_a_takeover_keeps_what_an_execution_has_spent")
+class TakeoverForgetsWhatWasSpent(SqlLedger):
+    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
+        claim = super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt)
+        return self.record_batch(claim, Batch(execution={"failed_attempts": None}))
 
 
 @DOUBLES.breaks("test_of_eight_takers_one_wins", "test_an_owner_that_showed_life_is_not_taken_over")

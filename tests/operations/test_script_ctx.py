@@ -213,6 +213,19 @@ def test_a_script_decides_about_its_task(host: Any, script: str, error: str, ret
     assert ("INFO", "never") not in host.channel.messages
 
 
+def test_a_script_shows_that_it_lives_and_how_far_it_is(host: Any) -> None:
+    host.out("set -e; ctx task heartbeat; ctx task heartbeat 0.5; ctx task heartbeat [ @1 'all of it' ]")
+    beats = [(each["progress"], each["message"]) for each in host.channel.heartbeats]
+    assert beats == [(None, None), (0.5, None), (1.0, "all of it")]
+
+
+@pytest.mark.parametrize(("words", "sentence"), [
+    ("half", "'half' is no progress"), ("2", "it is a number from 0 to 1"),
+    ("0.5 a b", "takes 0 to 2 words")])
+def test_a_heartbeat_that_says_nonsense_is_refused(host: Any, words: str, sentence: str) -> None:
+    assert sentence in "".join(host.out(f"ctx task heartbeat {words} 2>&1 || true"))
+
+
 @pytest.mark.parametrize("first", ["retry", "abort"])
 @pytest.mark.parametrize("second", ["retry", "abort"])
 def test_a_script_may_decide_only_once(host: Any, first: str, second: str) -> None:

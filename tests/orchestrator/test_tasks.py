@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from threading import Thread
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from aria_core.exceptions import InvalidInputError, NotJsonError, WrongTypeInputsError
 from aria_core.modeling.models import Operation
 from aria_core.modeling.parameters import Parameter
+from aria_core.modeling.retries import RetryPolicy
 from aria_core.orchestrator.context.workflow import WorkflowContext, current
 from aria_core.orchestrator.exceptions import ContextError, OperationNotFoundError
 from aria_core.orchestrator.tasks import (
@@ -84,6 +86,24 @@ class TestOperationTask:
         task = OperationTask(node, "Own", "run", retry_interval=0, ignore_failure=False, timeout=0)
         assert (task.retry_interval, task.ignore_failure, task.timeout) == (0.0, False, None)
 
+    def test_a_policy_is_taken_value_by_value_task_over_operation_over_context(self, node, add_operation):
+        context = current.get()
+        context.task_retry = RetryPolicy(backoff=2, jitter=0.1, retry_on=["OSError"], max_interval=60)
+        add_operation(retry={"backoff": 3, "jitter": 0.2, "interval": 4}, heartbeat_timeout=6.0)
+        task = OperationTask(node, "Own", "run", retry=RetryPolicy(backoff=1))
+        assert task.retry == RetryPolicy(interval=4, backoff=1, jitter=0.2, retry_on=["OSError"],
+                                         max_interval=60)
+        assert (task.retry_interval, task.heartbeat_timeout) == (4.0, 6.0)
+        assert OperationTask(node, "Own", "run", heartbeat_timeout=0).heartbeat_timeout is None
+        assert OperationTask(node, "Standard", "create").retry == replace(context.task_retry, interval=11.0)
+
+    def test_an_interval_alone_goes_before_that_of_the_policy_beside_it(self, node, add_operation):
+        add_operation(retry={"interval": 4}, retry_interval=5.0)
+        own = RetryPolicy(interval=2)
+        assert OperationTask(node, "Own", "run").retry_interval == 5
+        assert OperationTask(node, "Own", "run", retry=own).retry_interval == 2
+        assert OperationTask(node, "Own", "run", retry=own, retry_interval=1).retry_interval == 1
+
     @pytest.mark.parametrize("attempts", [0, -2, 1.5, True, "3"])
     def test_max_attempts_must_be_minus_one_or_at_least_one(self, node, attempts):
         with pytest.raises(InvalidInputError, match=r"create@node:app: max_attempts is .*at least 1"):
@@ -92,7 +112,7 @@ class TestOperationTask:
     def test_max_attempts_may_be_without_end(self, node):
         assert OperationTask(node, "Standard", "create", max_attempts=-1).max_attempts == -1
 
-    @pytest.mark.parametrize("name", ["retry_interval", "timeout"])
+    @pytest.mark.parametrize("name", ["retry_interval", "timeout", "heartbeat_timeout"])
     @pytest.mark.parametrize("seconds", [-0.1, float("nan"), float("inf"), True, "1"])
     def test_seconds_must_be_a_number_that_is_not_negative(self, node, name, seconds):
         with pytest.raises(InvalidInputError, match=f"{name} is .*at least 0"):

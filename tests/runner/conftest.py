@@ -12,11 +12,13 @@ import pytest
 
 from aria_core.modeling.builder import TemplateBuilder
 from aria_core.modeling.models import Execution, Node, Service, Task
+from aria_core.modeling.retries import ExecutionRetries
 from aria_core.modeling.specification import LoadedTemplate
 from aria_core.orchestrator.events import SIGNALS, Event
 from aria_core.orchestrator.executor import Executor
+from aria_core.orchestrator.surroundings import NoHooks
 from aria_core.orchestrator.topology import create_service, store_template
-from aria_core.orchestrator.workflow_runner import WorkflowRunner
+from aria_core.orchestrator.workflow_runner import HookedRunner, WorkflowRunner
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.resource import ResourceStorage
 from aria_plugins.executors.process import ProcessExecutor
@@ -24,8 +26,9 @@ from aria_plugins.executors.thread import ThreadExecutor
 
 CODE = Path(__file__).parent / "service"
 OPERATIONS = (
-    "touch", "fail_first", "retry_first", "abort", "note_time", "nap", "wait_for", "set_attribute",
-    "set_nested", "flush_then_die", "host_address", "say", "show_context", "read_resource")
+    "touch", "fail_first", "raise_first", "retry_first", "abort", "note_time", "nap", "wait_for",
+    "go_silent", "beat", "show_progress", "show_then_fail",
+    "set_attribute", "set_nested", "flush_then_die", "host_address", "say", "show_context", "read_resource")
 LIFECYCLE = ("create", "configure", "start", "stop", "delete")
 
 
@@ -45,14 +48,15 @@ class Lab:
         return create_service(self.model, self.template, name, {"effects": str(self.effects_file)})
 
     def runner(self, workflow: str | None = None, *, steps: list[dict[str, Any]] | None = None,
-               **arguments: Any) -> WorkflowRunner:
+               retries: ExecutionRetries | None = None, **arguments: Any) -> WorkflowRunner:
         """A runner for a workflow, for a plan of `steps`, or (with execution_id) for a resume."""
         if steps is not None:
             workflow, arguments["inputs"] = "plan", {"steps": steps}
         if "execution_id" not in arguments:
             arguments = {"service_id": self.service.id, "workflow_name": workflow, **arguments}
         arguments.setdefault("task_retry_interval", 0)
-        return WorkflowRunner(self.model, self.resource, None, **{"executor": self.executor, **arguments})
+        return HookedRunner(NoHooks(), retries or ExecutionRetries(), self.model, self.resource, None,
+                            **{"executor": self.executor, **arguments})
 
     def run(self, *steps: dict[str, Any], **arguments: Any) -> Execution:
         """Run a plan to its end; the execution."""
@@ -92,6 +96,20 @@ class Lab:
             task = self.tasks(runner.execution_id).get(label)
             return task is not None and task.state == state
         wait_until(reached, f"{label!r} to be {state}")
+
+    def wait_for_progress(self, runner: WorkflowRunner, label: str, progress: float) -> None:
+        """Until it is stored that the operation with that label is so far."""
+        def reached() -> bool:
+            task = self.tasks(runner.execution_id).get(label)
+            return task is not None and task.progress == progress
+        wait_until(reached, f"{label!r} to be at {progress}")
+
+    def wait_for_failures(self, runner: WorkflowRunner, label: str, failures: int) -> None:
+        """Until the operation with that label waits for another attempt after so many that failed."""
+        def reached() -> bool:
+            task = self.tasks(runner.execution_id).get(label)
+            return task is not None and (task.state, task.failures) == ("retrying", failures)
+        wait_until(reached, f"{label!r} to have failed {failures} times")
 
     def node(self, name: str = "one") -> Node:
         return self.model.node.list(filters={"name": name, "service_id": self.service.id}).items[0]

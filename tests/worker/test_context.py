@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from aria_core.exceptions import NotFoundError, NotJsonError
+from aria_core.exceptions import InvalidInputError, NotFoundError, NotJsonError
 from aria_core.modeling.models import MODELS
 from aria_core.testing.memory_channel import PIECE, MemoryChannel
 from aria_core.worker.calls import Actor, Call, CallRef, Edit
@@ -274,6 +274,21 @@ def test_retry_and_abort_raise_what_the_engine_understands(ctx: NodeOperationCon
     assert caught.value.retry_interval == 5
     with pytest.raises(TaskAbortException, match="never"):
         ctx.task.abort("never")
+
+
+def test_a_heartbeat_is_told_with_or_without_progress(ctx: NodeOperationContext,
+                                                      channel: MemoryChannel) -> None:
+    ctx.task.heartbeat()
+    ctx.task.heartbeat(0.5, "half")
+    assert channel.heartbeats == [
+        {"tell": "heartbeat", "progress": None, "message": None},
+        {"tell": "heartbeat", "progress": 0.5, "message": "half"}]
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.1, float("nan"), "0.5", True])
+def test_a_progress_that_is_none_is_refused(ctx: NodeOperationContext, progress: Any) -> None:
+    with pytest.raises(InvalidInputError, match="it is a number from 0 to 1"):
+        ctx.task.heartbeat(progress)
 
 
 def test_a_resource_is_read_whole_whatever_its_size(ctx: NodeOperationContext,

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from aria_core.modeling.retries import RetryPolicy
 from aria_core.orchestrator.exceptions import ContextError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class WorkflowContext:
                  resource: ResourceStorage | None = None, execution_id: int | None = None,
                  parameters: Mapping[str, Any] | None = None, task_max_attempts: int = 1,
                  task_retry_interval: float = 0.0, task_ignore_failure: bool = False,
-                 logger: logging.Logger | None = None) -> None:
+                 logger: logging.Logger | None = None, task_retry: RetryPolicy | None = None) -> None:
         self.workflow_name = workflow_name
         self.name = workflow_name
         self.service = service
@@ -34,6 +35,7 @@ class WorkflowContext:
         self.parameters = dict(parameters or {})
         self.task_max_attempts = task_max_attempts
         self.task_retry_interval = task_retry_interval
+        self.task_retry = task_retry or RetryPolicy()
         self.task_ignore_failure = task_ignore_failure
         self.logger = logger or logging.getLogger("aria.workflow")
         self._model = model

@@ -34,6 +34,7 @@ from aria_core.storage.sql.migrations import Revisions
 from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
     NODE_STATE,
+    PROGRESS,
     TASK_COLUMNS,
     is_key,
     transition_statement,
@@ -92,7 +93,8 @@ class SqlLedger(Ledger):
         state = _AFTER_TAKING.get(seen.state, ExecutionState.STARTED)
         _check_state(seen.state, state)
         taken = _unchanged(update(_execution), seen).values(
-            epoch=seen.epoch + 1, batch=seen.batch + 1, owner=owner, state=state, ended_at=None, error=None)
+            epoch=seen.epoch + 1, batch=seen.batch + 1, owner=owner, state=state, ended_at=None, error=None,
+            **({"failed_attempts": None} if retry_failed else {}))
         try:
             with self._database.write() as connection:
                 self._check_tables(connection)
@@ -192,6 +194,10 @@ class SqlLedger(Ledger):
             next_claim = self._pass_fence(connection, claim, batch.execution)
             _write_transitions(connection, batch)
             write_edits(connection, batch.edits)
+            if batch.progress:
+                connection.execute(PROGRESS, [
+                    {"b_id": each.task, "b_attempts": each.attempt, "n_progress": each.progress,
+                     "n_message": each.message} for each in sorted(batch.progress, key=lambda row: row.task)])
             if batch.attempts:
                 rows = [_attempt_values(each) for each in batch.attempts]
                 connection.execute(insert(_attempt), rows)
@@ -318,7 +324,8 @@ def _task_values(execution: int, task: TaskRow) -> dict[str, Any]:
         "relationship_id": task.relationship_id, "plugin_id": task.plugin_id,
         "interface_name": task.interface_name, "operation_name": task.operation_name,
         "max_attempts": task.max_attempts, "retry_interval": task.retry_interval,
-        "ignore_failure": task.ignore_failure, "timeout": task.timeout,
+        "retry": task.retry, "ignore_failure": task.ignore_failure, "timeout": task.timeout,
+        "heartbeat_timeout": task.heartbeat_timeout,
         "attempts": 0, "failures": 0, "lost": 0, "interruptions": 0,
     }
 

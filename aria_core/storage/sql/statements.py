@@ -20,11 +20,15 @@ _attribute: Any = Attribute.__table__
 TASK_COLUMNS = tuple(_task.c[name] for name in (
     "id", "position", "name", "stub", "state", "waits_for", "function", "arguments", "dynamic", "secret",
     "node_id", "relationship_id", "plugin_id", "interface_name", "operation_name", "max_attempts",
-    "retry_interval", "ignore_failure", "timeout", "attempts", "failures", "lost", "interruptions",
-    "due_at", "reason"))
+    "retry_interval", "retry", "ignore_failure", "timeout", "heartbeat_timeout", "attempts", "failures",
+    "lost", "interruptions", "due_at", "reason", "progress", "progress_message"))
 """What `TaskRow` is loaded from."""
 
 NODE_STATE = update(_node).where(_node.c.id == bindparam("b_id")).values(state=bindparam("b_state"))
+
+PROGRESS = (update(_task)
+            .where(_task.c.id == bindparam("b_id"), _task.c.attempts == bindparam("b_attempts"))
+            .values(progress=bindparam("n_progress"), progress_message=bindparam("n_message")))
 
 
 def is_key(value: object) -> bool:

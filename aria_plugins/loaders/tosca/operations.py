@@ -11,8 +11,14 @@ How it is run can be said with entries of ``dependencies`` of the form ``setting
 ====================================  =================================================================
 ``aria.max_attempts > 5``             how often it is tried; -1: until it works
 ``aria.retry_interval > 2.5``         seconds between attempts
+``aria.retry_backoff > 2``            how many times as long each wait is as the one before
+``aria.retry_max_interval > 60``      seconds that no wait is longer than; 0: no cap
+``aria.retry_jitter > 0.3``           fraction of a wait that chance may take away
+``aria.retry_on > [TimeoutError]``    the only exceptions (and their subclasses) after which it is tried again
+``aria.abort_on > [ValueError]``      exceptions (and their subclasses) after which it is not
 ``aria.ignore_failure > true``        whether the workflow goes on when it fails
 ``aria.timeout > 60``                 seconds an attempt may take; the keyname ``timeout`` says the same
+``aria.heartbeat_timeout > 10``       seconds without ``ctx.task.heartbeat`` after which an attempt is lost
 ``process.cwd > /tmp``                the directory in which a script runs
 ``process.args > [--verbose, "2"]``   arguments of a script
 ``process.env > {LANG: C}``           environment variables of a script; ``process.env.LANG > C`` for one
@@ -33,7 +39,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from aria_core import LoadError, OperationSpec, Read
+from aria_core import LoadError, OperationSpec, Read, RetryPolicy
 
 from .problems import Kind, Place, Problems, TemplateError, suggestion
 from .values import Mapping, Scalar, Value, field, items, parse, place_of, plain, text
@@ -56,12 +62,24 @@ def _is_number(value: Any) -> bool:
                                                               bool) and math.isfinite(value) and value >= 0
 
 
+_POLICY = MappingProxyType({
+    "retry_backoff": "backoff", "retry_max_interval": "max_interval", "retry_jitter": "jitter",
+    "retry_on": "retry_on", "abort_on": "abort_on"})
+"""Setting -> field of a `RetryPolicy`."""
+
+
+def _of_policy(name: str) -> tuple[Callable[[Any], bool], str]:
+    return lambda value: RetryPolicy.refusal(name, value) is None, RetryPolicy.refusal(name, None) or ""
+
+
 _SETTINGS: MappingProxyType[str, tuple[Callable[[Any], bool], str]] = MappingProxyType({
     "aria.max_attempts": (lambda value: isinstance(value, int) and not isinstance(value, bool)
                           and (value == -1 or value > 0), "a whole number from 1, or -1"),
     "aria.retry_interval": (_is_number, "a number of seconds"),
+    **{f"aria.{name}": _of_policy(field) for name, field in _POLICY.items()},
     "aria.ignore_failure": (lambda value: isinstance(value, bool), "true or false"),
     "aria.timeout": (_is_number, "a number of seconds"),
+    "aria.heartbeat_timeout": (_is_number, "a number of seconds"),
     "process.cwd": (lambda value: isinstance(value, str), "a directory"),
     "process.args": (lambda value: isinstance(value, list), "a list"),
     "process.env": (lambda value: isinstance(value, dict), "a map"),
@@ -197,6 +215,8 @@ class Implementations:
             self._problems.add(place_of(value), f"the setting `{name}` takes {takes}")
         elif group == "process":
             operation.process[key] = setting
+        elif key in _POLICY:
+            operation.retry = RetryPolicy(**{_POLICY[key]: setting}).over(operation.retry or RetryPolicy())
         else:
             setattr(operation, key, setting)
 

@@ -5,7 +5,7 @@ import os
 import time
 from pathlib import Path
 
-from aria_core import OperationTask, StubTask, WorkflowTask, operation, workflow
+from aria_core import OperationTask, RetryPolicy, StubTask, WorkflowTask, operation, workflow
 
 
 def leave(effects, line):
@@ -28,6 +28,13 @@ def fail_first(ctx, effects, label, times):
     leave(effects, label)
     if count(effects, label) <= times:
         raise ValueError(f"{label} fails")
+
+
+@operation
+def raise_first(ctx, effects, label, times, error):
+    leave(effects, label)
+    if count(effects, label) <= times:
+        raise getattr(builtins, error)("as told")
 
 
 @operation
@@ -63,6 +70,42 @@ def wait_for(ctx, effects, label, file):
     leave(effects, label)
     while not Path(file).exists():
         time.sleep(0.01)
+
+
+@operation
+def go_silent(ctx, effects, label, times):
+    leave(effects, label)
+    if count(effects, label) <= times:
+        while not ctx.task.cancelled:
+            time.sleep(0.01)
+        raise RuntimeError("ended")
+
+
+@operation
+def beat(ctx, effects, label, seconds, every):
+    leave(effects, label)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        ctx.task.heartbeat()
+        time.sleep(every)
+
+
+@operation
+def show_progress(ctx, effects, label, gate):
+    ctx.task.heartbeat(0.25, "a quarter")
+    ctx.task.heartbeat(0.5)
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    ctx.task.heartbeat(1, "all")
+    leave(effects, label)
+
+
+@operation
+def show_then_fail(ctx, effects, label, times):
+    leave(effects, label)
+    if count(effects, label) <= times:
+        ctx.task.heartbeat(0.75, "nearly")
+        raise ValueError("no")
 
 
 @operation
@@ -143,8 +186,10 @@ def make(ctx, step):
         return StubTask()
     node = ctx.service.nodes[step.get("node", "one")]
     actor = node.outbound_relationships[0] if step.get("relationship") else node
-    settings = {name: step[name] for name in ("max_attempts", "retry_interval", "ignore_failure", "timeout")
-                if name in step}
+    names = ("max_attempts", "retry_interval", "ignore_failure", "timeout", "heartbeat_timeout")
+    settings = {name: step[name] for name in names if name in step}
+    if "retry" in step:
+        settings["retry"] = RetryPolicy(**step["retry"])
     given = step.get("arguments", {})
     arguments = {"effects": ctx.service.inputs["effects"], "label": step["label"], **given}
     return OperationTask(actor, "Test", step.get("do", "touch"), arguments=arguments, **settings)
