@@ -135,11 +135,10 @@ def show(program: Program, execution: int, as_json: bool) -> None:
 
     row = program.model.execution.get(execution)
     runner = describe_owner(row.owner) if row.state in ACTIVE else None
-    show_fields({**_row(row), "runner": runner, "inputs": _inputs(program, row), "tasks": _task_states(program, row),
-                 "task_max_attempts": row.task_max_attempts, "task_retry_interval": row.task_retry_interval,
-                 "task_retry": row.task_retry, "retry_budget": row.retry_budget,
-                 "failed_attempts": row.failed_attempts or 0},
-                as_json)
+    show_fields({**_row(row), "runner": runner, "inputs": _inputs(program, row),
+                 "tasks": _task_states(program, row), "task_max_attempts": row.task_max_attempts,
+                 "task_retry_interval": row.task_retry_interval, "task_retry": row.task_retry,
+                 "retry_budget": row.retry_budget, "failed_attempts": row.failed_attempts or 0}, as_json)
 
 
 def _inputs(program: Program, execution: Execution) -> dict[str, Any]:
