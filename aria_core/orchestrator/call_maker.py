@@ -17,7 +17,7 @@ from aria_core.orchestrator.scope import ServiceScope
 from aria_core.orchestrator.secret_values import ServiceSecrets
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import TaskRow
-from aria_core.worker.calls import Actor, Call, Environment
+from aria_core.worker.calls import Actor, Call, Edit, Environment
 
 
 def origin_of(service: Service) -> str:
@@ -66,6 +66,10 @@ class CallMaker:
             code=self._code, origin=self._origin)
         wrappers = self._wrappers(call)
         return replace(call, wrappers=wrappers) if wrappers else call
+
+    def owns(self, edit: Edit) -> bool:
+        """See `Calls.owns`."""
+        return (edit.kind, edit.owner) in self._names
 
     def _actor(self, row: TaskRow) -> Actor | None:
         if row.node_id is not None:

@@ -379,8 +379,12 @@ class Engine:
         self._draft.may_wait_until = None
 
     def _edit(self, edits: Iterable[Edit]) -> None:
-        if self._around.executor.runs_operations:
-            self._draft.edits.extend(edits)
+        for edit in edits if self._around.executor.runs_operations else ():
+            if self._around.calls.owns(edit):
+                self._draft.edits.append(edit)
+            else:
+                self._around.log("WARNING", f"the {edit.kind} {edit.owner} is not of this service: its "
+                                            f"attribute {edit.name!r} was not changed")
 
     def _set_node(self, task: TaskProgress, state: str | None) -> None:
         node = task.lifecycle_node

@@ -14,7 +14,7 @@ from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.inbox import EngineInbox
 from aria_core.orchestrator.progress import TaskProgress
 from aria_core.storage.model import Ledger
-from aria_core.worker.calls import Call
+from aria_core.worker.calls import Call, Edit
 
 TERMINATE_GRACE = 5.0
 """Seconds an operation has between SIGTERM and SIGKILL."""
@@ -25,6 +25,9 @@ class Calls(Protocol):
 
     def make(self, task: TaskProgress) -> Call:
         """The call for the current attempt; raises what makes it impossible."""
+
+    def owns(self, edit: Edit) -> bool:
+        """Whether an edit is of a node or relationship of this execution's service."""
 
 
 class WriteLog(Protocol):

@@ -28,7 +28,8 @@ CODE = Path(__file__).parent / "service"
 OPERATIONS = (
     "touch", "fail_first", "raise_first", "retry_first", "abort", "note_time", "nap", "wait_for",
     "go_silent", "beat", "show_progress", "show_then_fail",
-    "set_attribute", "set_nested", "flush_then_die", "host_address", "say", "show_context", "read_resource")
+    "set_attribute", "set_nested",
+    "set_foreign", "flush_then_die", "host_address", "say", "show_context", "read_resource")
 LIFECYCLE = ("create", "configure", "start", "stop", "delete")
 
 

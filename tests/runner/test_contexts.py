@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from aria_core.exceptions import ExecutionFailedError
+from aria_core.orchestrator.executor import Executor, Inbox
+from aria_core.worker.calls import Call, Edit, Succeeded
 
 
 def test_a_node_operation_knows_where_it_is(lab: Any) -> None:
@@ -91,3 +93,39 @@ def test_a_file_of_the_service_hides_that_of_its_template(lab: Any) -> None:
     lab.resource.service.upload(lab.service.id, other)
     lab.run({"label": "a", "do": "read_resource", "max_attempts": 1})
     assert lab.effects == ["goodbye you one/1 19"]
+
+
+def test_an_operation_cannot_reach_the_nodes_of_another_service(lab: Any) -> None:
+    other = lab.new_service("other").nodes["one"].id
+    with pytest.raises(ExecutionFailedError, match=f"this service has no node {other}"):
+        lab.run({"label": "a", "do": "set_foreign", "max_attempts": 1, "arguments": {"node": other}})
+    assert "stolen" not in lab.model.node.get(other).attributes
+
+
+class LyingExecutor(Executor):
+    """Runs nothing and claims that `node` was changed, and a node that does not exist."""
+
+    slots = 1
+
+    def __init__(self, node: int) -> None:
+        self.node = node
+
+    def open(self, report: Inbox) -> None:
+        self.report = report
+
+    def submit(self, call: Call) -> None:
+        edits = tuple(Edit("node", owner, "stolen", True) for owner in (self.node, 10**9, call.actor.id))
+        self.report(Succeeded(call.ref, edits=edits))
+
+    def close(self, grace: float) -> None:
+        """Nothing runs."""
+
+
+@pytest.mark.parametrize("executor", ["thread"], indirect=True)
+def test_edits_of_what_is_not_of_the_service_are_left_out_and_told(lab: Any) -> None:
+    other = lab.new_service("other").nodes["one"].id
+    execution = lab.run({"label": "a"}, executor=LyingExecutor(other))
+    assert lab.node().attributes["stolen"] is True
+    assert "stolen" not in lab.model.node.get(other).attributes
+    told = [row.message for row in lab.model.log.list(filters={"execution_id": execution.id})]
+    assert [each.split(" is not of")[0] for each in told] == [f"the node {other}", f"the node {10**9}"]

@@ -172,7 +172,11 @@ class ContextSource:
         return {"ctx": ctx}
 
     def _flush_edits(self, ref: CallRef, request: Mapping[str, Any]) -> bool:
-        self._flush(ref, [Edit(**edit) for edit in request["edits"]])
+        edits = [Edit(**edit) for edit in request["edits"]]
+        with self._model.read_session() as session:
+            for edit in edits:
+                self._of_service(session, Node if edit.kind == "node" else Relationship, edit.owner)
+        self._flush(ref, edits)
         return True
 
 

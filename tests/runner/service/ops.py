@@ -137,6 +137,11 @@ def flush_then_die(ctx, effects, label):
 
 
 @operation
+def set_foreign(ctx, effects, label, node):
+    ctx.model.node.get(node).attributes["stolen"] = True
+
+
+@operation
 def copy_attribute(ctx, effects, label, name):
     ctx.source_node.attributes["copied"] = ctx.target_node.attributes[name]
     leave(effects, label)
