@@ -287,18 +287,10 @@ class Engine:
         if self._mode == "stopping" and self._progress.undone and self._error is None:
             self._draft.execution = {"owner": None}
             return
-        state, error = self._outcome()
+        state, error = self._progress.outcome(self._error, cancelled=self._mode == "cancelling")
         self._draft.execution = {"state": state, "error": error, "owner": None,
                                  "ended_at": self._around.clock.now()}
         self._announce(cast(WorkflowEventKind, str(state)), error)
-
-    def _outcome(self) -> tuple[str, str | None]:
-        if not self._progress.undone:
-            return ExecutionState.SUCCEEDED, None
-        if self._mode == "cancelling" and self._error is None:
-            return ExecutionState.CANCELLED, None
-        error = self._error or self._progress.first_failure
-        return ExecutionState.FAILED, error or "tasks were left that nothing can free"
 
     # --- time
 

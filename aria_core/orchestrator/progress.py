@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from aria_core.modeling.retries import RetryPolicy
-from aria_core.modeling.states import TaskState, check_task_transition, lifecycle_states
+from aria_core.modeling.states import ExecutionState, TaskState, check_task_transition, lifecycle_states
 from aria_core.storage.records import ProgressRow, TaskRow, Transition
 from aria_core.worker.calls import LONGEST_WAIT, CallRef, Failed, Lost
 from aria_core.worker.logs import storable
@@ -276,6 +276,17 @@ class Progress:
             if not self._waiting_for[position]:
                 freed.append(self.tasks[position])
         return freed
+
+    def outcome(self, error: str | None, *, cancelled: bool) -> tuple[ExecutionState, str | None]:
+        """How the execution ends when nothing more will run, and why if it fails.
+
+        `error` is the first failure of this runner, if there was one.
+        """
+        if not self.undone:
+            return ExecutionState.SUCCEEDED, None
+        if cancelled and error is None:
+            return ExecutionState.CANCELLED, None
+        return ExecutionState.FAILED, error or self.first_failure or "tasks were left that nothing can free"
 
     @property
     def first_failure(self) -> str | None:

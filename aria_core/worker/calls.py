@@ -272,7 +272,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_wait(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and 0 <= value < float("inf"))
+    return value is None or (isinstance(value, (int, float)) and 0 <= value <= LONGEST_WAIT)
 
 
 def _is_name(value: Any) -> bool:
