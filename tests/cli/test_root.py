@@ -142,7 +142,7 @@ def test_python_m_aria_core_is_the_same_command(project):
 
 def test_windows_is_refused_in_one_sentence(project):
     for module in ("aria_core.__main__", "aria_plugins.cli"):
-        code = f"import sys; sys.platform = 'win32'; from {module} import main; main()"
+        code = f"import sys; from {module} import main; sys.platform = 'win32'; main()"
         result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert result.returncode == 1
         assert result.stderr.startswith("aria: Windows is not supported")

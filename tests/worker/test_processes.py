@@ -80,7 +80,9 @@ def test_daemons_and_whole_families_are_killed(mark: str) -> None:
                         "print('armed', flush=True); time.sleep(300)")
     assert child.stdout is not None
     child.stdout.readline()
-    assert len(find_marked(mark)) == 10
+    deadline = time.monotonic() + 5
+    while len(find_marked(mark)) < 10:  # one that is just becoming another program has no environment to read
+        assert time.monotonic() < deadline
     assert kill_marked(mark, 0)
     end(child)
     assert find_marked(mark) == []
