@@ -213,7 +213,8 @@ def test_a_worker_that_lies_loses_its_call_and_nothing_else(tmp_path: Path, lie:
     (tmp_path / "lie").write_bytes(lie)
     with Bench(ProcessExecutor(slots=1), tmp_path) as bench:
         ref = CallRef(1, 1, 1)
-        bench.executor.submit(Call(ref, "lies:tell", {"file": str(tmp_path / "lie")}, code=str(CODE)))
+        bench.executor.submit(Call(ref, "lies:tell", {"file": str(tmp_path / "lie")}, code=str(CODE),
+                                   origin=bench.origin))
         assert isinstance(bench.finish(ref), Lost)
         assert isinstance(bench.run("nothing"), Succeeded)
         assert len(bench.inbox.finals()) == 2
@@ -226,6 +227,7 @@ def test_a_worker_that_babbles_is_heard_out(tmp_path: Path, babble: bytes) -> No
     (tmp_path / "lie").write_bytes(babble * 20)
     with Bench(ProcessExecutor(slots=1), tmp_path) as bench:
         ref = CallRef(1, 1, 1)
-        bench.executor.submit(Call(ref, "lies:babble", {"file": str(tmp_path / "lie")}, code=str(CODE)))
+        bench.executor.submit(Call(ref, "lies:babble", {"file": str(tmp_path / "lie")}, code=str(CODE),
+                                   origin=bench.origin))
         assert bench.finish(ref) == Succeeded(ref, "done")
         assert isinstance(bench.run("nothing"), Succeeded)
