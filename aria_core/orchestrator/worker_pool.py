@@ -38,7 +38,7 @@ SENT_AHEAD = 32
 
 _TRANSIENT = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _HOPELESS_STARTS = 3
-_CHECK_EVERY = 0.5
+_CHECK_EVERY = 0.25
 _LONGEST_PAUSE = 2.0
 _LEAVE_WITHIN = 2.0
 _NATURAL_END = 0.5
@@ -214,9 +214,10 @@ class WorkerPool:
             self._start_workers()
 
     def _patience(self) -> float | None:
-        if self._start_again_at:
-            return max(0.0, self._start_again_at - time.monotonic())
-        return _CHECK_EVERY if self._workers else None
+        due = [self._start_again_at] if self._start_again_at else []
+        if self._workers:
+            due.append(self._check_at)
+        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _wake(self) -> None:
         try:

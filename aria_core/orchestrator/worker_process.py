@@ -171,10 +171,11 @@ class WorkerProcess:
 
     def send(self, parcel: Parcel) -> bool:
         """Hand a call over; False if its queue has no room now."""
-        if not self._post(parcel.datagram):
-            return False
-        self.calls.append(parcel)
-        return True
+        self.calls.append(parcel)  # before it can ask for the rest of one that is too big for a datagram
+        if self._post(parcel.datagram):
+            return True
+        self.calls.pop()
+        return False
 
     def take_back(self) -> list[Parcel]:
         """The calls it has not begun and now never will: whoever reads a datagram first has it.

@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import venv
 from collections.abc import Iterator
@@ -270,6 +271,23 @@ def test_a_process_is_replaced_after_its_share_of_calls(tmp_path: Path) -> None:
 
 
 # --- limits
+
+def test_a_big_call_arrives_however_busy_the_runner_is(bench: Bench) -> None:
+    over = threading.Event()
+
+    def keep_busy() -> None:
+        while not over.is_set():
+            pass
+
+    busy = [threading.Thread(target=keep_busy) for _ in range(3)]
+    for each in busy:
+        each.start()
+    try:
+        sizes = [bench.result("size", text="x" * 70_000) for _ in range(20)]
+    finally:
+        over.set()
+    assert sizes == [70_000] * 20
+
 
 def test_a_report_too_big_to_travel_is_a_failure_that_says_so(bench: Bench) -> None:
     report = bench.run("edit_big", name="big", size=17 * MEBIBYTE)
