@@ -117,7 +117,9 @@ class Ledger(ABC):
         """Write a batch and return the next claim.
 
         With `again` the same batch was tried before and its commit is unknown: if it did commit,
-        nothing is written. ``FencedError``, ``ClaimChangedError``, ``StorageUnavailableError``.
+        nothing is written. A transition that `aria_core.modeling.states` does not know, or that only a
+        claim may make, is refused with the whole batch: ``StorageError``. ``FencedError``,
+        ``ClaimChangedError``, ``StorageUnavailableError``.
         """
 
     @abstractmethod

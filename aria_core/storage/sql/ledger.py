@@ -26,9 +26,19 @@ from aria_core.modeling.states import (
     ExecutionState,
     TaskState,
     check_execution_transition,
+    check_task_transition,
 )
 from aria_core.storage.model import Ledger
-from aria_core.storage.records import Batch, Claim, ClaimChangedError, LogRow, NewExecution, Pulse, TaskRow
+from aria_core.storage.records import (
+    Batch,
+    Claim,
+    ClaimChangedError,
+    LogRow,
+    NewExecution,
+    Pulse,
+    TaskRow,
+    Transition,
+)
 from aria_core.storage.sql.database import Database
 from aria_core.storage.sql.migrations import Revisions
 from aria_core.storage.sql.schema import check_revision
@@ -215,6 +225,8 @@ class SqlLedger(Ledger):
             raise StorageError(f"the database refused what the engine wrote: {error.orig}") from error
 
     def _pass_fence(self, connection: Connection, claim: Claim, changes: Mapping[str, Any]) -> Claim:
+        if claim.state not in _ACTIVE:
+            raise StorageError(f"execution {claim.execution} is {claim.state}; only a new claim starts it")
         _check_state(claim.state, changes.get("state", claim.state))
         fence = (update(_execution)
                  .where(_execution.c.id == claim.execution, _execution.c.epoch == claim.epoch,
@@ -252,6 +264,16 @@ def _check_state(before: str, after: str, *, may_stay: bool = True) -> None:
         return
     try:
         check_execution_transition(ExecutionState(before), ExecutionState(after))
+    except ValueError as error:
+        raise StorageError(str(error)) from error
+
+
+def _check_task(transition: Transition) -> None:
+    before, after = transition.before, transition.changes["state"]
+    if (before, after) == (TaskState.FAILED, TaskState.PENDING):
+        raise StorageError("a task that failed is pending again only by a claim with retry_failed")
+    try:
+        check_task_transition(TaskState(before), TaskState(after))
     except ValueError as error:
         raise StorageError(str(error)) from error
 
@@ -304,6 +326,7 @@ def _already_committed(connection: Connection, claim: Claim) -> Claim | None:
 def _write_transitions(connection: Connection, batch: Batch) -> None:
     groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for each in batch.transitions:
+        _check_task(each)
         groups.setdefault(tuple(each.changes), []).append(
             {"b_id": each.task, "b_state": each.before, "b_attempts": each.attempts,
              **{f"n_{name}": value for name, value in each.changes.items()}})
