@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from aria_core.exceptions import NotJsonError as NotJsonError
     from aria_core.exceptions import ResumeRefusedError as ResumeRefusedError
     from aria_core.exceptions import StorageError as StorageError
+    from aria_core.exceptions import StorageLostError as StorageLostError
     from aria_core.exceptions import StorageUnavailableError as StorageUnavailableError
     from aria_core.exceptions import UndeclaredInputsError as UndeclaredInputsError
     from aria_core.exceptions import WrongTypeInputsError as WrongTypeInputsError
@@ -230,6 +231,7 @@ _HOMES = {
     "SqlModelStorage": "aria_core.storage.sql",
     "Started": "aria_core.worker.calls",
     "StorageError": "aria_core.exceptions",
+    "StorageLostError": "aria_core.exceptions",
     "StorageUnavailableError": "aria_core.exceptions",
     "StubTask": "aria_core.orchestrator.tasks",
     "Succeeded": "aria_core.worker.calls",

@@ -20,6 +20,7 @@
      │    ├── NotFoundError             no such row or resource
      │    ├── AlreadyExistsError        the name is taken
      │    └── StorageUnavailableError   the storage cannot be reached
+     │         └── StorageLostError     it is not there any more, or damaged: waiting does not help
      ├── FencedError                    another runner took this execution over
      ├── ExecutionOwnedError            a living runner has this execution
      ├── ResumeRefusedError             this execution must not be resumed
@@ -128,6 +129,10 @@ class StorageUnavailableError(StorageError):
     """The storage cannot be reached or written."""
 
     exit_code = 5
+
+
+class StorageLostError(StorageUnavailableError):
+    """What was opened is damaged, or not there any more; waiting does not bring it back."""
 
 
 class FencedError(AriaError):

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from aria_core.exceptions import StorageError
 from aria_core.modeling.values import dump_json
 
 
@@ -24,7 +25,10 @@ class JsonText(TypeDecorator[Any]):
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         """Text -> Python value."""
-        return None if value is None else json.loads(value)
+        try:
+            return None if value is None else json.loads(value)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise StorageError(f"a row of the database is damaged: it holds no JSON ({error})") from error
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -32,6 +36,17 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:
+        """As the dialect does it, but what is no time is told in a sentence."""
+        process: Any = super().result_processor(dialect, coltype)
+
+        def explained(value: Any) -> Any:
+            try:
+                return process(value)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise StorageError("a row of the database is damaged: it holds what is no time") from error
+        return explained
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Aware -> what the dialect stores."""

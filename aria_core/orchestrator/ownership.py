@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from aria_core.clock import Clock
-from aria_core.exceptions import AriaError, FencedError, StorageUnavailableError
+from aria_core.exceptions import AriaError, FencedError, StorageLostError, StorageUnavailableError
 from aria_core.modeling.states import ExecutionState
 from aria_core.storage.model import Ledger
 from aria_core.storage.owners import LOOKS_EVERY, TAKES_OVER_AFTER, describe_owner, this_process
@@ -81,7 +81,8 @@ class Lease:
             try:
                 self._look()
             except StorageUnavailableError as error:
-                if self._clock.monotonic() - self._last_beat > GIVES_UP_AFTER:
+                is_lost = isinstance(error, StorageLostError)
+                if is_lost or self._clock.monotonic() - self._last_beat > GIVES_UP_AFTER:
                     self._on_change(error)
                     return
             except AriaError as error:

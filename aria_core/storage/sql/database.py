@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from aria_core.exceptions import StorageUnavailableError
+from aria_core.exceptions import StorageError, StorageUnavailableError
+from aria_core.storage.sql.failures import connection_is_doubtful, first_line, is_busy, meaning_of
+from aria_core.storage.sql.lock_holder import describe_lock_holder
+from aria_core.storage.sql.opened_files import OpenedFiles
 
 BUSY_TIMEOUT = 10.0
 """Seconds a SQLite connection waits for another process's write."""
+_SOON = 0.1
+_FILES, _PATIENCE = "aria_files", "aria_patience"
 
 
 class Database:
@@ -22,7 +29,9 @@ class Database:
 
     On SQLite the writer is one connection that threads take turns on, and every write transaction
     begins with ``BEGIN IMMEDIATE``: an upgrade from read to write would fail at once instead of
-    waiting. No connection survives a fork, because nobody here forks without exec.
+    waiting. No connection survives a fork, because nobody here forks without exec. A file that is moved,
+    removed or replaced meanwhile is noticed by the next transaction; one that was committed at that
+    moment fails, too.
     """
 
     def __init__(self, url: str | URL, *, synchronous: str = "FULL",
@@ -30,7 +39,8 @@ class Database:
         self.url = make_url(url)
         self._synchronous = synchronous
         self._options = dict(engine_options or {})
-        self._turns = threading.RLock() if self.is_sqlite else nullcontext()
+        self._turns: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
+        self._files = None if self.file is None else OpenedFiles(self.file)
         self._reader: Engine | None = None
         self._writer: Engine | None = None
 
@@ -38,6 +48,11 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether this is SQLite."""
         return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def file(self) -> Path | None:
+        """The file of a SQLite database."""
+        return Path(self.url.database) if self.is_sqlite and self.url.database else None
 
     @property
     def shown_url(self) -> str:
@@ -65,9 +80,17 @@ class Database:
             return
         if self.is_sqlite:
             self._writer, self._reader = self._sqlite_engines()
-        else:
-            self._writer = create_engine(self.url, pool_pre_ping=True, **self._options)
-            self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+            return
+        self._writer = create_engine(self.url, pool_pre_ping=True, **self._options)
+        self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+        if self._is_psycopg:
+            from aria_core.storage.sql.postgresql import make_impatient
+
+            make_impatient(self._writer)
+
+    @property
+    def _is_psycopg(self) -> bool:
+        return self.url.get_driver_name() == "psycopg"
 
     def _sqlite_engines(self) -> tuple[Engine, Engine]:
         options: dict[str, Any] = {
@@ -76,14 +99,28 @@ class Database:
         writer = create_engine(self.url, pool_size=1, max_overflow=0, **options)
         reader = create_engine(self.url, isolation_level="AUTOCOMMIT", max_overflow=-1, **options)
         for engine in (writer, reader):
+            event.listen(engine, "do_connect", self._check_before)
             event.listen(engine, "connect", self._prepare_sqlite)
+            event.listen(engine, "checkout", self._check_files)
+            event.listen(engine, "handle_error", _drop_if_doubtful)
         event.listen(writer, "begin", _begin_immediate)
         return writer, reader
 
-    def _prepare_sqlite(self, connection: Any, _: Any) -> None:
+    def _prepare_sqlite(self, connection: Any, record: Any) -> None:
         connection.isolation_level = None
         for pragma in ("journal_mode=WAL", f"synchronous={self._synchronous}", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}")
+        if self._files is not None:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # opens what lies beside it
+            record.info[_FILES] = self._files.note()
+
+    def _check_before(self, *_: Any) -> None:
+        if self._files is not None:
+            self._files.check_before()
+
+    def _check_files(self, _connection: Any, record: Any, _proxy: Any) -> None:
+        if self._files is not None:
+            self._files.check(record.info[_FILES])
 
     def close(self) -> None:
         """Close every connection. Idempotent."""
@@ -105,23 +142,42 @@ class Database:
         Raises ``StorageUnavailableError`` when the database cannot be reached or written; integrity
         errors pass, their meaning is the caller's.
         """
-        with self._turns, self._told(), self.writer.begin() as connection:
-            yield connection
+        began = time.monotonic()
+        with self._turns, self._told():
+            waited = time.monotonic() - began
+            with self.writer.connect() as connection:
+                if self.is_sqlite:
+                    _set_patience(connection, BUSY_TIMEOUT - waited if waited > _SOON else BUSY_TIMEOUT)
+                with connection.begin():
+                    yield connection
+                if self._files is not None:
+                    self._files.check(connection.info[_FILES])
 
     @contextmanager
     def rebuild(self) -> Iterator[Connection]:
         """Like `write`, for who changes tables.
 
         SQLite replaces a table by dropping it, which would delete the rows that refer to it: foreign
-        keys are checked at the end instead. Every error of the database is ``StorageUnavailableError``.
+        keys are checked at the end instead. A slow server is waited for. Every error of the database is
+        ``StorageUnavailableError``.
         """
         try:
-            with (self._turns, self._told(), self.writer.connect() as connection,
+            with (self._turns, self._told(), self.writer.connect() as connection, self._unhurried(connection),
                   self._keys_unenforced(connection), connection.begin()):
                 yield connection
                 self._check_keys(connection)
         except IntegrityError as error:
-            raise self.unavailable(error) from error
+            raise self._sentence(StorageUnavailableError, error) from error
+
+    @contextmanager
+    def _unhurried(self, connection: Connection) -> Iterator[None]:
+        if not self._is_psycopg:
+            yield
+            return
+        from aria_core.storage.sql.postgresql import unhurried
+
+        with unhurried(connection):
+            yield
 
     @contextmanager
     def _keys_unenforced(self, connection: Connection) -> Iterator[None]:
@@ -147,14 +203,33 @@ class Database:
         except IntegrityError:
             raise
         except SQLAlchemyError as error:
-            raise self.unavailable(error) from error
+            raise self.told(error) from error
 
-    def unavailable(self, error: SQLAlchemyError) -> StorageUnavailableError:
-        """The sentence for a database that failed."""
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        first_line = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-        return StorageUnavailableError(f"the database {self.shown_url} cannot be used: {first_line}")
+    def told(self, error: SQLAlchemyError) -> StorageError:
+        """The error that tells what happened: see `meaning_of`."""
+        return self._sentence(meaning_of(error), error)
+
+    def _sentence(self, kind: type[StorageError], error: SQLAlchemyError) -> StorageError:
+        if kind is StorageError:
+            return StorageError(f"the database {self.shown_url} refused a statement: {first_line(error)}")
+        holder = describe_lock_holder(self.file) if self.file and is_busy(error) else ""
+        by_whom = f" by {holder}" if holder else ""
+        return kind(f"the database {self.shown_url} cannot be used: {first_line(error)}{by_whom}")
+
+
+def _set_patience(connection: Connection, seconds: float) -> None:
+    """Who has waited for its turn has waited for whoever holds the lock of the file, too."""
+    if connection.info.get(_PATIENCE, BUSY_TIMEOUT) != seconds:
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA busy_timeout = {max(0.0, seconds) * 1000:.0f}")
+        connection.info[_PATIENCE] = seconds
 
 
 def _begin_immediate(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _drop_if_doubtful(context: Any) -> None:
+    """Have a fresh connection tell what is stored: what one believes whose file failed cannot be known."""
+    if connection_is_doubtful(context.original_exception):
+        context.is_disconnect = True

@@ -70,7 +70,7 @@ class ReadSession(Session):
         try:
             return state.invoke_statement().freeze()()
         except SQLAlchemyError as error:
-            raise self._database.unavailable(error) from error
+            raise self._database.told(error) from error
         finally:
             self._release()
 

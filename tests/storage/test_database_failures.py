@@ -1,0 +1,290 @@
+"""What a database that fails is told as: gone for good, away for a while, or asked for what it cannot do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from aria_core.exceptions import StorageError, StorageLostError, StorageUnavailableError
+from aria_core.modeling.models import ServiceTemplate
+from aria_core.storage.model import ModelStorage
+from aria_core.storage.sql import SqlModelStorage, database, postgresql
+from aria_core.testing.sample import add_service
+
+HOLD_THE_LOCK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("held", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "aria.db"
+
+
+@pytest.fixture
+def storage(file: Path) -> Iterator[SqlModelStorage]:
+    with SqlModelStorage(f"sqlite:///{file}") as opened:
+        opened.service_template.put(ServiceTemplate(name="before"))
+        yield opened
+
+
+@pytest.fixture
+def blocker(file: Path, storage: SqlModelStorage) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has begun to write and does not end."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD_THE_LOCK, str(file)], text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def rename(file: Path) -> None:
+    file.rename(file.with_suffix(".old"))
+
+
+def unlink(file: Path) -> None:
+    file.unlink()
+
+
+def replace(file: Path) -> None:
+    copy = file.with_suffix(".copy")
+    shutil.copy(file, copy)
+    copy.replace(file)
+
+
+def rename_folder(file: Path) -> None:
+    file.parent.rename(file.parent.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("move", [rename, unlink, replace, rename_folder])
+def test_a_database_file_that_is_not_where_it_was_ends_every_call(
+        file: Path, storage: SqlModelStorage, move: Callable[[Path], None]) -> None:
+    assert len(storage.service_template.list()) == 1
+    move(file)
+    for call in (lambda: storage.service_template.put(ServiceTemplate(name="after")),
+                 storage.service_template.list, lambda: storage.ledger.active(1)):
+        with pytest.raises(StorageLostError, match=r"aria\.db was moved, removed or replaced"):
+            call()
+
+
+@pytest.mark.parametrize("ending", ["-wal", "-shm"])
+def test_a_file_beside_the_database_is_missed_too(
+        file: Path, storage: SqlModelStorage, ending: str) -> None:
+    file.with_name(file.name + ending).unlink()
+    with pytest.raises(StorageLostError, match=rf"aria\.db{ending} was moved, removed or replaced"):
+        storage.service_template.put(ServiceTemplate(name="after"))
+
+
+def test_what_is_committed_while_the_file_is_moved_is_not_taken_for_stored(
+        file: Path, storage: SqlModelStorage) -> None:
+    with pytest.raises(StorageLostError), storage.database.write() as connection:
+        connection.execute(text("UPDATE service_template SET name = 'after'"))
+        rename(file)
+
+
+def test_a_new_connection_does_not_go_to_another_file(
+        file: Path, storage: SqlModelStorage) -> None:
+    replace(file)
+    storage.database.reader.dispose()
+    with pytest.raises(StorageLostError):
+        storage.service_template.list()
+
+
+def test_who_holds_the_lock_is_named_with_what_it_does(
+        monkeypatch: pytest.MonkeyPatch, file: Path, blocker: subprocess.Popen[str]) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 0.5)
+    os.kill(blocker.pid, signal.SIGSTOP)
+    with SqlModelStorage(f"sqlite:///{file}") as storage:
+        began = time.monotonic()
+        with pytest.raises(StorageUnavailableError,
+                           match=rf"locked by process {blocker.pid} \(python.*, stopped\)"):
+            storage.service_template.put(ServiceTemplate(name="after"))
+        assert time.monotonic() - began < 5
+        blocker.kill()
+        blocker.wait()
+        assert storage.service_template.put(ServiceTemplate(name="after")).id
+
+
+def test_threads_that_wait_for_their_turn_give_up_together(
+        monkeypatch: pytest.MonkeyPatch, file: Path, blocker: subprocess.Popen[str]) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 2.0)
+    waited: list[float] = []
+
+    def write(storage: SqlModelStorage) -> None:
+        began = time.monotonic()
+        with pytest.raises(StorageUnavailableError, match="locked"), storage.database.write():
+            """Never reached."""
+        waited.append(time.monotonic() - began)
+
+    with SqlModelStorage(f"sqlite:///{file}") as storage:
+        threads = [threading.Thread(target=write, args=[storage]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(waited) == 4
+    assert max(waited) < 4  # one after the other, each with a patience of its own, would be 8
+
+
+@pytest.mark.parametrize("statement", [
+    "INSERT INTO service_template (name, content) VALUES (CAST('x' AS INTEGER) / 0, '')",
+    "UPDATE service SET name = CAST('no number' AS INTEGER)"])
+def test_a_value_the_server_does_not_take_is_not_the_servers_absence(
+        postgresql_url: str, statement: str) -> None:
+    with SqlModelStorage(postgresql_url) as storage:
+        with pytest.raises(StorageError) as refused, storage.database.write() as connection:
+            connection.execute(text(statement))
+        assert not isinstance(refused.value, StorageUnavailableError)
+
+
+def test_a_value_no_column_takes_is_not_the_databases_absence(model_storage: ModelStorage) -> None:
+    assert isinstance(model_storage, SqlModelStorage)
+    with pytest.raises(StorageError) as refused, model_storage.database.write() as connection:
+        connection.execute(text("INSERT INTO schema (version) VALUES (:value)"), {"value": object()})
+    assert not isinstance(refused.value, StorageUnavailableError)
+    assert "\n" not in str(refused.value)
+
+
+def test_tables_that_are_gone_are_not_waited_for(model_storage: ModelStorage) -> None:
+    assert isinstance(model_storage, SqlModelStorage)
+    service = add_service(model_storage)
+    with model_storage.database.write() as connection:
+        connection.execute(text("DROP TABLE attempt"))
+    with pytest.raises(StorageLostError):
+        model_storage.attempt.list()
+    assert model_storage.service.get(service.id).name == service.name
+
+
+def test_a_damaged_file_is_not_waited_for(file: Path) -> None:
+    with SqlModelStorage(f"sqlite:///{file}") as storage:
+        for number in range(200):
+            storage.service_template.put(ServiceTemplate(name=f"{number}", description="x" * 500))
+    with closing(sqlite3.connect(file)) as connection:
+        root, = connection.execute(
+            "SELECT rootpage FROM sqlite_schema WHERE name = 'service_template'").fetchone()
+        size, = connection.execute("PRAGMA page_size").fetchone()
+    with file.open("r+b") as stream:
+        stream.seek((root - 1) * size)
+        stream.write(b"\xaa" * size)
+    with SqlModelStorage(f"sqlite:///{file}") as storage:
+        with pytest.raises(StorageLostError, match="malformed"):
+            storage.service_template.list()
+        assert len(storage.service.list()) == 0
+
+
+@pytest.mark.parametrize(("column", "value"), [
+    ("content", "{not json"), ("content", "[" * 100_000), ("created_at", "yesterday"), ("name", b"\xff\xfe")])
+def test_a_value_that_cannot_be_read_is_told_in_a_sentence(
+        file: Path, storage: SqlModelStorage, column: str, value: object) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        as_text = "CAST(? AS TEXT)" if isinstance(value, bytes) else "?"
+        connection.execute(f"UPDATE service_template SET {column} = {as_text}", [value])
+        connection.commit()
+    with pytest.raises(StorageError) as refused:
+        storage.service_template.list()
+    assert "\n" not in str(refused.value)
+    assert len(str(refused.value)) < 500
+
+
+class BlackHole:
+    """Carries a server's connections until it is told to swallow everything; nobody is told."""
+
+    def __init__(self, target: str | tuple[str, int]) -> None:
+        self._target = target
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.swallows = threading.Event()
+        self._open: list[socket.socket] = [self._listener]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self._open.append(client)
+            if self.swallows.is_set():
+                continue
+            server = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
+            server.connect(self._target)
+            self._open.append(server)
+            for one, other in ((client, server), (server, client)):
+                threading.Thread(target=self._carry, args=[one, other], daemon=True).start()
+
+    def _carry(self, one: socket.socket, other: socket.socket) -> None:
+        try:
+            while data := one.recv(65536):
+                if not self.swallows.is_set():
+                    other.sendall(data)
+            other.close()
+        except OSError:
+            return
+
+    def close(self) -> None:
+        for each in self._open:
+            each.close()
+
+
+@pytest.fixture
+def black_hole(postgresql_url: str) -> Iterator[tuple[BlackHole, str]]:
+    from sqlalchemy import make_url
+
+    url = make_url(postgresql_url)
+    folder = url.query.get("host")
+    target = (f"{folder}/.s.PGSQL.{url.port or 5432}" if isinstance(folder, str)
+              else (str(url.host), url.port or 5432))
+    hole = BlackHole(target)
+    through = url.set(host="127.0.0.1", port=hole.port, query={})
+    yield hole, through.render_as_string(hide_password=False)
+    hole.close()
+
+
+@pytest.mark.parametrize("during", ["read", "write"])
+def test_a_server_that_falls_silent_is_given_up(
+        black_hole: tuple[BlackHole, str], monkeypatch: pytest.MonkeyPatch, during: str) -> None:
+    monkeypatch.setattr(postgresql, "ANSWERS_WITHIN", 1.0)
+    hole, url = black_hole
+    with SqlModelStorage(url) as storage:
+        service = add_service(storage)
+        hole.swallows.set()
+        began = time.monotonic()
+        with pytest.raises(StorageUnavailableError, match=r"not answered for 1 s|timeout"):
+            if during == "read":
+                storage.ledger.active(service.id)
+            else:
+                storage.service_template.put(ServiceTemplate(name="after"))
+        assert time.monotonic() - began < 15
+        hole.swallows.clear()
+        assert storage.service.get(service.id).name == service.name
+
+
+def test_a_client_that_stands_still_in_a_transaction_does_not_block_others(
+        postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql, "LEFT_OPEN_FOR", 1.0)
+    with SqlModelStorage(postgresql_url) as one, SqlModelStorage(postgresql_url) as two:
+        add_service(one)
+        with pytest.raises(StorageUnavailableError), one.database.write() as connection:
+            connection.execute(text("UPDATE service SET description = 'one'"))
+            with two.database.write() as other:
+                other.execute(text("UPDATE service SET description = 'two'"))
+        assert [each.description for each in two.service] == ["two"]
