@@ -1,0 +1,276 @@
+"""The crash matrix: an executor and a storage, killed at every fault point, must keep the promises.
+
+An extension author derives a class and says what is put to the test::
+
+    class TestMyExecutorCrashes(CrashContract):
+        @pytest.fixture
+        def crash_configuration(self, tmp_path: Path) -> str:
+            return '[executor]\\nuse = "mine"\\n[model_storage]\\nuse = "sql"\\nurl = "sqlite:///aria.db"\\n…'
+
+        @pytest.fixture
+        def crash_database(self, tmp_path: Path) -> str:
+            return f"sqlite:///{tmp_path}/aria.db"
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import pytest
+
+from aria_core.testing.effects import EFFECTS, SECONDS
+from aria_core.testing.fault_points import IN_COMMIT, POINTS, Fault, forget_fault, plan_fault, reached
+from aria_core.testing.judge import Judge
+
+PATIENCE = 60.0
+"""Seconds that one runner of a crash test may take."""
+KILLED = -9
+SHORT = 0.03
+_RESUMES = 10
+
+# Processes of their own, as a command line's would be, but forked from one that has imported everything.
+_PROCESSES = get_context("forkserver")
+_PROCESSES.set_forkserver_preload([
+    "aria_core.testing.crash_runner", "aria_core.extensions.drivers", "aria_core.extensions.hooks",
+    "aria_core.orchestrator.worker_pool", "aria_core.storage.sql", "networkx", "sqlite3"])
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a runner ended: its exit code (negative: the signal that killed it) and what it wrote."""
+
+    code: int
+    said: str
+    complained: str
+
+
+class CrashProcess:
+    """A runner in a process of its own."""
+
+    def __init__(self, directory: Path, arguments: tuple[str, ...], number: int) -> None:
+        self._out, self._err = directory / f"out-{number}", directory / f"err-{number}"
+        target = (str(self._out), str(self._err), str(directory), *arguments)
+        self._process: ForkServerProcess = _PROCESSES.Process(target=_be_a_runner, args=target)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid or 0
+
+    def send(self, number: int) -> None:
+        """Send a signal; nothing happens if it has ended."""
+        if self._process.is_alive():
+            os.kill(self.pid, number)
+
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.is_alive()
+
+    def end(self, seconds: float = PATIENCE) -> Ended:
+        """Wait for its end; ``AssertionError`` if that does not come."""
+        self._process.join(seconds)
+        code = self._process.exitcode
+        assert code is not None, f"a runner did not end within {seconds} s: {_text(self._err)}"
+        return Ended(code, _text(self._out), _text(self._err))
+
+    def kill(self) -> None:
+        """End it now."""
+        self._process.kill()
+        self._process.join()
+
+
+def _be_a_runner(out: str, err: str, *arguments: str) -> None:
+    from aria_core.testing.crash_runner import main
+
+    os.setsid()
+    with ExitStack() as opened:
+        opened.enter_context(redirect_stdout(opened.enter_context(Path(out).open("w"))))
+        opened.enter_context(redirect_stderr(opened.enter_context(Path(err).open("w"))))
+        code = main(list(arguments))
+    os._exit(code)
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+class CrashSite:
+    """A directory with a configuration, a prepared service, a judge, and runners to be killed."""
+
+    def __init__(self, directory: Path, configuration: str, database: str) -> None:
+        self.directory = directory
+        self.judge = Judge(database, directory / EFFECTS)
+        self._running: list[CrashProcess] = []
+        (directory / "aria.toml").write_text(configuration)
+        self.let_operations_last(SHORT)
+
+    def prepare(self) -> None:
+        """Make the tables and the service."""
+        done = self.run("prepare")
+        assert done.code == 0, done.complained
+        self.judge.watch()
+
+    def let_operations_last(self, seconds: float) -> None:
+        """From now on, also those that run."""
+        made = self.directory / f"{SECONDS}.new"
+        made.write_text(str(seconds))
+        made.replace(self.directory / SECONDS)
+
+    def launch(self, *arguments: str) -> CrashProcess:
+        """Begin ``crash_runner`` with these arguments."""
+        process = CrashProcess(self.directory, arguments, len(self._running))
+        self._running.append(process)
+        return process
+
+    def run(self, *arguments: str) -> Ended:
+        """Run ``crash_runner`` with these arguments to its end."""
+        return self.launch(*arguments).end()
+
+    def resume(self) -> str:
+        """Resume without faults until the execution has ended, or begin it if it is not there; its state."""
+        forget_fault(self.directory)
+        what = "resume"
+        for _ in range(_RESUMES):
+            done = self.run(what)
+            assert "Traceback" not in done.complained, done.complained
+            if done.code in (0, 1):
+                return done.said or "failed"
+            what = "start" if done.complained.startswith("NotFoundError") else "resume"
+        raise AssertionError(f"not ended after {_RESUMES} resumes: {done.complained}")
+
+    def wait_until_reached(self, point: str) -> None:
+        """Until somebody was at a fault point."""
+        until = time.monotonic() + PATIENCE
+        while not reached(self.directory).get(point):
+            assert time.monotonic() < until, f"nobody came to {point}: {reached(self.directory)}"
+            time.sleep(0.01)
+
+    def assert_promises_kept(self) -> None:
+        """Fail with every violation there is, now that no runner works."""
+        violations = self.judge.violations()
+        assert not violations, "\n".join(map(str, violations))
+
+    def close(self) -> None:
+        """End what is left."""
+        for process in self._running:
+            process.kill()
+        self.judge.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What must go on for a fault point to be reached."""
+
+    name: str
+    seconds: float = SHORT
+    """How long operations last until the fault has struck."""
+
+
+INSTALL = Scenario("install")
+CANCEL, STOP = Scenario("cancel", 30.0), Scenario("stop", 30.0)
+SCENARIOS = {
+    "failed": Scenario("fail"), "beat": Scenario("install", 0.75), "takeover": Scenario("resume"),
+    "abandon": Scenario("restart"), "cancel-request": CANCEL, "terminate": CANCEL,
+    "pending": STOP, "withdraw": STOP, "release": STOP,
+}
+"""By place; at all others an installation comes by."""
+
+
+CRASHES = (
+    *(Fault(point, nth=5 if point == IN_COMMIT else 1) for point in POINTS),
+    *(Fault(f"{side}-effect", "runner", nth=3) for side in ("before", "after")),
+    *(Fault(point, "everything", nth=3) for point in (
+        "before-effect", "after-effect", "after-sent", "before-success")),
+)
+"""Whoever comes to a point is killed, at every point; around effects the runner, or all processes."""
+
+
+class CrashContract:
+    """What must hold of an executor and a model storage whatever dies at whatever moment."""
+
+    @pytest.fixture
+    def crash_configuration(self, tmp_path: Path) -> str:
+        """The text of an ``aria.toml`` that names the executor and the storages; override it."""
+        raise NotImplementedError("a crash contract needs a fixture crash_configuration")
+
+    @pytest.fixture
+    def crash_database(self, tmp_path: Path) -> str:
+        """The URL by which the judge reads the model storage's database; override it."""
+        raise NotImplementedError("a crash contract needs a fixture crash_database")
+
+    @pytest.fixture
+    def site(self, tmp_path: Path, crash_configuration: str, crash_database: str) -> Iterator[CrashSite]:
+        """The place of one crash."""
+        site = CrashSite(tmp_path, crash_configuration, crash_database)
+        yield site
+        site.close()
+
+    @pytest.mark.parametrize("fault", CRASHES, ids=lambda fault: f"{fault.point}-{fault.whom}")
+    def test_promises_are_kept_whatever_dies(self, site: CrashSite, fault: Fault) -> None:
+        check_crash(site, fault)
+
+
+def check_crash(site: CrashSite, fault: Fault) -> None:
+    """Let a fault strike where its scenario comes by, judge, resume, and judge again."""
+    scenario = SCENARIOS.get(fault.point.partition("-")[2], INSTALL)
+    site.prepare()
+    site.let_operations_last(scenario.seconds)
+    _SCENES[scenario.name](site, fault)
+    assert not forget_fault(site.directory), f"nobody came to {fault.point}: {reached(site.directory)}"
+    site.assert_promises_kept()
+    site.let_operations_last(SHORT)
+    assert site.resume() in _OUTCOMES.get(scenario.name, ("succeeded",))
+    site.assert_promises_kept()
+
+
+def _install(site: CrashSite, fault: Fault, what: str = "start") -> None:
+    plan_fault(site.directory, fault)
+    done = site.run(what)
+    assert "Traceback" not in done.complained, done.complained
+
+
+def _fail(site: CrashSite, fault: Fault) -> None:
+    _install(site, fault, "fail")
+
+
+def _resume(site: CrashSite, fault: Fault) -> None:
+    plan_fault(site.directory, Fault("after-sent", nth=3))
+    assert site.run("start").code == KILLED
+    _install(site, fault, "resume")
+
+
+def _restart(site: CrashSite, fault: Fault) -> None:
+    plan_fault(site.directory, Fault("before-graph"))
+    assert site.run("start").code == KILLED
+    _install(site, fault)
+
+
+def _cancel(site: CrashSite, fault: Fault) -> None:
+    plan_fault(site.directory, fault)
+    runner = site.launch("start")
+    site.wait_until_reached("before-effect")
+    if site.run("cancel").code == KILLED:
+        site.run("cancel")
+    runner.end()
+
+
+def _stop(site: CrashSite, fault: Fault) -> None:
+    plan_fault(site.directory, fault)
+    runner = site.launch("start")
+    site.wait_until_reached("before-effect")
+    runner.send(signal.SIGTERM)
+    runner.end()
+
+
+_SCENES = {"install": _install, "fail": _fail, "resume": _resume, "restart": _restart, "cancel": _cancel,
+           "stop": _stop}
+_OUTCOMES = {"fail": ("failed",), "cancel": ("cancelled", "succeeded")}

@@ -1,0 +1,155 @@
+"""A runner that can be killed at every fault point: ``python -m aria_core.testing.crash_runner DIRECTORY …``.
+
+The directory holds an ``aria.toml``, which says what executor and what storages are put to the test.
+``prepare`` makes the tables and the service, ``start`` installs it, ``fail`` runs an execution that fails,
+``resume`` goes on with the latest execution and ``cancel`` cancels it. Exit codes are those of the command
+line ``aria``; SIGTERM stops the runner, not the execution.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from aria_core.application import Application
+from aria_core.config import Config
+from aria_core.exceptions import (
+    AriaError,
+    ExecutionFailedError,
+    ExecutionOwnedError,
+    FencedError,
+    NotFoundError,
+    StorageUnavailableError,
+)
+from aria_core.modeling.builder import NodeBuilder, TemplateBuilder, call
+from aria_core.modeling.expressions import get_input
+from aria_core.modeling.models import Service
+from aria_core.modeling.specification import LoadedTemplate
+from aria_core.orchestrator.exceptions import ActiveExecutionsError
+from aria_core.orchestrator.topology import create_service, store_template
+from aria_core.orchestrator.workflow_runner import WorkflowRunner
+from aria_core.testing.fault_points import FaultPoints, note_runner
+from aria_core.testing.faulty import FaultyExecutor, FaultyStorage, reach_in_commits
+
+SERVICE = "crash"
+STOP_GRACE = 0.2
+
+_EFFECTS = "aria_core.testing.effects"
+_CODES = ((ExecutionFailedError, 1), (ActiveExecutionsError, 3), (ExecutionOwnedError, 3), (FencedError, 4),
+          (StorageUnavailableError, 5), (AriaError, 2))
+
+
+def crash_template() -> LoadedTemplate:
+    """Four nodes in a diamond; operations that fail once, take time, and store attributes early."""
+    builder = TemplateBuilder(SERVICE)
+    builder.input("directory", "string")
+
+    def node(name: str, kinds: dict[str, str]) -> NodeBuilder:
+        operations = {operation: call(f"{_EFFECTS}:{kinds.get(operation, 'effect')}", retry_interval=0.0,
+                                      inputs={"directory": get_input("directory")})
+                      for operation in ("create", "configure", "start", "stop", "delete")}
+        return builder.node(name, operations=operations)
+
+    base, left = node("base", {}), node("left", {"configure": "effect_at_second"})
+    right, top = node("right", {"start": "effect_in_attributes"}), node("top", {})
+    for upper, lower in ((left, base), (right, base), (top, left), (top, right)):
+        upper.requires(lower)
+    builder.node("broken", interfaces={"Test": {"break": call(
+        f"{_EFFECTS}:failure", inputs={"directory": get_input("directory")})}})
+    return builder.load()
+
+
+class CrashRunner:
+    """The parts that the directory's configuration names, with fault points around them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._points = FaultPoints(directory)
+
+    def prepare(self) -> None:
+        """Make the tables, the template and the service; nothing strikes here."""
+        with Application(Config.load()) as plain:
+            template = store_template(plain.model_storage, plain.resource_storage, crash_template())
+            create_service(plain.model_storage, template, SERVICE, {"directory": str(self._directory)})
+
+    def start(self, workflow: str, **inputs: str) -> str:
+        """Run a new execution; its state at the end."""
+        with self._application() as (application, executor):
+            service = application.model_storage.service.get_by_name(SERVICE)
+            runner = application.runner(service_id=service.id, workflow_name=workflow, inputs=inputs,
+                                        executor=executor)
+            return self._execute(runner)
+
+    def resume(self) -> str:
+        """Go on with the latest execution; its state at the end."""
+        with self._application() as (application, executor):
+            runner = application.runner(execution_id=self._latest(application), executor=executor)
+            return self._execute(runner)
+
+    def cancel(self) -> str:
+        """Cancel the latest execution; the state it is in then."""
+        with self._application() as (application, executor):
+            runner = application.runner(execution_id=self._latest(application), executor=executor)
+            runner.cancel()
+            return runner.execution.state
+
+    def _latest(self, application: Application) -> int:
+        service: Service = application.model_storage.service.get_by_name(SERVICE)
+        latest = application.model_storage.ledger.latest(service.id)
+        if latest is None:
+            raise NotFoundError(f"the service {SERVICE!r} has no execution yet")
+        return latest
+
+    def _execute(self, runner: WorkflowRunner) -> str:
+        note_runner(self._directory)
+        signal.signal(signal.SIGTERM, lambda number, frame: runner.stop(STOP_GRACE))
+        return runner.execute()
+
+    @contextmanager
+    def _application(self) -> Iterator[tuple[Application, FaultyExecutor]]:
+        config = Config.load()
+        with Application(config) as plain:
+            storage = FaultyStorage(plain.model_storage, self._points)
+            reach_in_commits(self._points)
+            with Application(config, model_storage=storage,
+                             resource_storage=plain.resource_storage) as faulty:
+                yield faulty, FaultyExecutor(plain.executor(), self._points)
+
+
+def main(arguments: list[str]) -> int:
+    """Do what the arguments say; the exit code."""
+    parser = argparse.ArgumentParser(prog="crash_runner")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("what", choices=("prepare", "start", "fail", "resume", "cancel"))
+    given = parser.parse_args(arguments)
+    os.chdir(given.directory)
+    try:
+        sys.stdout.write(_do(given, CrashRunner(given.directory.resolve())))
+    except AriaError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return next(code for kind, code in _CODES if isinstance(error, kind))
+    return 0
+
+
+def _do(given: argparse.Namespace, runner: CrashRunner) -> str:
+    match given.what:
+        case "prepare":
+            runner.prepare()
+            return ""
+        case "start":
+            return runner.start("install")
+        case "fail":
+            return runner.start("execute_operation", interface_name="Test", operation_name="break")
+        case "resume":
+            return runner.resume()
+        case _:
+            return runner.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,208 @@
+"""The cells of the fault matrix: what each test declares, how often it tries, and what it prints.
+
+A test of a fault case names its cells in its mark and asks for `cell`::
+
+    @pytest.mark.fault(11, executors=["process"], databases=["sqlite", "postgresql"], small=1, long=50)
+    def test_an_operation_that_kills_itself(cell: Cell) -> None:
+        for trial in cell.trials():
+            with trial.site() as site: ...
+
+It runs once for each executor and database, with N trials: `small` ordinarily, `long` when the environment
+variable ``ARIA_FAULTS`` is ``long``. A long run appends each trial with its seed to the file
+``ARIA_FAULTS_RESULTS`` (``.faults/results.jsonl``) and passes over those that are there: it can be stopped at
+any moment and goes on where it was. The matrix is printed at the end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aria_core.testing.crash import CrashSite
+
+LONG = os.environ.get("ARIA_FAULTS") == "long"
+LONGEST_TEST = 6 * 3600
+
+
+def configuration(executor: str, url: str, **more: Any) -> str:
+    """The text of an ``aria.toml``; `more` are further keywords of the executor."""
+    lines = [f'use = "{executor}"', "slots = 2"] if executor != "dry" else ['use = "dry"']
+    lines += [f"{name} = {json.dumps(value)}" for name, value in more.items()]
+    return "\n".join(["[executor]", *lines, "[model_storage]", 'use = "sql"', f'url = "{url}"',
+                      "[resource_storage]", 'use = "file"', 'directory = "resources"', ""])
+
+
+class Trial:
+    """One try of a cell, with random numbers of its own."""
+
+    def __init__(self, cell: Cell, seed: int) -> None:
+        self.cell = cell
+        self.seed = seed
+        self.random = random.Random(f"{cell.case} {cell.executor} {cell.database} {seed}")
+        self.directory = cell.directory / f"trial-{seed}"
+        self.directory.mkdir()
+        self._url = ""
+
+    @property
+    def url(self) -> str:
+        """The URL of this trial's own database, which is empty at first."""
+        if not self._url:
+            self._url = self.cell.new_database(self.directory)
+        return self._url
+
+    @property
+    def configuration(self) -> str:
+        """The text of an ``aria.toml`` for the cell's executor and the trial's database."""
+        return configuration(self.cell.executor, self.url)
+
+    @contextmanager
+    def site(self, *, prepared: bool = True) -> Iterator[CrashSite]:
+        """A `CrashSite`, closed at the end of the block."""
+        site = CrashSite(self.directory, self.configuration, self.url)
+        try:
+            if prepared:
+                site.prepare()
+            yield site
+        finally:
+            site.close()
+
+
+class Cell:
+    """One fault case on one executor and one database."""
+
+    def __init__(self, mark: pytest.Mark, executor: str, database: str, directory: Path,
+                 make_database: Callable[[], str], results: Path) -> None:
+        self.case: int = mark.args[0]
+        self.executor, self.database, self.directory = executor, database, directory
+        self.wanted: int = mark.kwargs.get("long" if LONG else "small", 1)
+        self._make_database = make_database
+        self._results = results
+        self._title: str = mark.kwargs.get("of", "")
+        self.row: dict[str, Any] = {"case": self.case, "executor": executor, "database": database, "n": 0,
+                                    "notes": []}
+
+    def new_database(self, directory: Path) -> str:
+        """The URL of a new database; a file in `directory` on SQLite."""
+        return f"sqlite:///{directory / 'aria.db'}" if self.database == "sqlite" else self._make_database()
+
+    def note(self, text: str) -> None:
+        """Have something be printed beside the result: a figure, as it was seen."""
+        self.row["notes"].append(text)
+
+    def trials(self) -> Iterator[Trial]:
+        """Each trial in turn; an exception in between fails the cell with its seed."""
+        done = self._done() if LONG else set()
+        self.row["n"] += len(done)
+        for seed in (each for each in range(1, self.wanted + 1) if each not in done):
+            trial, began = Trial(self, seed), time.monotonic()
+            self.row["seed"] = seed
+            yield trial
+            self.row["n"] += 1
+            if LONG:
+                self._append(seed, time.monotonic() - began)
+            shutil.rmtree(trial.directory, ignore_errors=True)
+        self.row.pop("seed", None)
+
+    @property
+    def _key(self) -> list[Any]:
+        return [self.case, self._title, self.executor, self.database]
+
+    def _done(self) -> set[int]:
+        if not self._results.exists():
+            return set()
+        rows = [json.loads(line) for line in self._results.read_text().splitlines()]
+        return {row["seed"] for row in rows if row["cell"] == self._key} & set(range(1, self.wanted + 1))
+
+    def _append(self, seed: int, seconds: float) -> None:
+        row = {"cell": self._key, "seed": seed, "result": "kept", "seconds": round(seconds, 2),
+               "at": datetime.now(UTC).isoformat(timespec="seconds"), "notes": self.row["notes"][-1:]}
+        self._results.parent.mkdir(parents=True, exist_ok=True)
+        with self._results.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+# --- how pytest comes to know the cells
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "fault(case, executors, databases, small, long, of): a case of the "
+                                       "fault matrix, its cells, and how often each is tried")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    mark = metafunc.definition.get_closest_marker("fault")
+    if mark is not None and "cell" in metafunc.fixturenames:
+        cells = [(executor, database) for executor in mark.kwargs["executors"]
+                 for database in mark.kwargs["databases"]]
+        metafunc.parametrize("cell", cells, ids=["-".join(each) for each in cells], indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    config.stash[COLLECTED] = [(item.get_closest_marker("fault"), getattr(item, "callspec", None))
+                               for item in here]
+    for item in here if LONG else ():
+        item.add_marker(pytest.mark.timeout(LONGEST_TEST))
+
+
+COLLECTED: pytest.StashKey[list[Any]] = pytest.StashKey()
+
+
+@pytest.fixture
+def cells_collected(pytestconfig: pytest.Config) -> set[tuple[int, str, str]]:
+    """Every cell that the tests of this directory have, also of those that were not chosen to run."""
+    return {(mark.args[0], *callspec.params["cell"]) for mark, callspec in pytestconfig.stash[COLLECTED]
+            if mark is not None and callspec is not None and "cell" in callspec.params}
+
+
+@pytest.fixture
+def cell(request: pytest.FixtureRequest, tmp_path: Path, record_property: Callable[[str, object], None],
+         pytestconfig: pytest.Config) -> Cell:
+    """The cell that the test is run for."""
+    executor, database = request.param
+
+    def make_database() -> str:
+        databases = request.getfixturevalue("postgresql_databases")
+        name = databases.create()
+        request.addfinalizer(lambda: databases.drop(name))
+        return str(databases.url(name))
+
+    results = os.environ.get("ARIA_FAULTS_RESULTS") or pytestconfig.rootpath / ".faults" / "results.jsonl"
+    mark = request.node.get_closest_marker("fault")
+    cell = Cell(mark, executor, database, tmp_path, make_database, Path(results))
+    record_property("cell", cell.row)
+    return cell
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The matrix: one line for each test of a cell."""
+    lines = defaultdict(list)
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            properties = dict(report.user_properties)
+            if "cell" in properties and (report.when == "call" or outcome == "error"):
+                row = properties["cell"]
+                lines[row["case"]].append(_line(row, outcome, report.nodeid))
+    if lines:
+        terminalreporter.section("fault matrix (case executor database N result)")
+    for case in sorted(lines):
+        for line in sorted(lines[case]):
+            terminalreporter.write_line(line)
+
+
+def _line(row: dict[str, Any], outcome: str, test: str) -> str:
+    result = "kept" if outcome == "passed" else f"BROKEN at seed {row.get('seed', '?')}"
+    name = test.partition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
+    figures = [f"{row['case']:>2}", f"{row['executor']:8}", f"{row['database']:10}", f"N={row['n']:<4}"]
+    return "  ".join([*figures, f"{result:5}", name, *row["notes"]])
