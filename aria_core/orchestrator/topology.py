@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+from sqlalchemy.orm import object_session
 
 from aria_core.exceptions import (
     InvalidInputError,
@@ -116,6 +117,17 @@ def delete_service(model: ModelStorage, resources: ResourceStorage, service: Ser
     Raises ``ActiveExecutionsError`` while an execution is active, and ``InvalidInputError`` while
     nodes are neither initial nor deleted, unless `force` says to forget what they stand for.
     """
+    with model.ledger.removing_service(service.id):
+        _refuse_if_used(model, service, force)
+        # Whoever deletes after a crash in here finishes it; files without a row would stay for ever, and
+        # for the next service with this id.
+        resources.service.delete(service.id)
+    session = object_session(service)
+    if session is not None:
+        session.expunge(service)
+
+
+def _refuse_if_used(model: ModelStorage, service: Service, force: bool) -> None:
     active = model.ledger.active(service.id)
     if active is not None:
         raise ActiveExecutionsError(f"service {service.name!r} has the active execution {active.execution} "
@@ -124,10 +136,6 @@ def delete_service(model: ModelStorage, resources: ResourceStorage, service: Ser
     if alive:
         raise InvalidInputError(f"service {service.name!r} still has {', '.join(alive)}; run its uninstall "
                                 "workflow before deleting it, or force the deletion")
-    # Files first: if the row cannot be removed, deleting again finishes; the other way round they would
-    # stay for ever, and for the next service with this id.
-    resources.service.delete(service.id)
-    model.service.delete(service)
 
 
 def _alive(model: ModelStorage, service: Service) -> list[str]:

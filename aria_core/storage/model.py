@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -99,6 +100,14 @@ class Ledger(ABC):
     @abstractmethod
     def request_cancel(self, execution: int) -> str:
         """``started`` -> ``cancelling``, ``pending`` -> ``cancelled``; the state that holds afterwards."""
+
+    @abstractmethod
+    def removing_service(self, service: int) -> AbstractContextManager[None]:
+        """A block in which nobody claims the service or takes an execution of it over.
+
+        When it ends, the service is removed with what it owns, in the same transaction; when it raises,
+        nothing happens. It may read, and must not write. ``NotFoundError`` without service.
+        """
 
     @abstractmethod
     def create_graph(self, claim: Claim, tasks: Sequence[TaskRow], edits: Sequence[Edit],

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +14,12 @@ import pytest
 from aria_core.exceptions import (
     AlreadyExistsError,
     AriaError,
+    ExecutionOwnedError,
     InvalidInputError,
     MissingInputsError,
     NotFoundError,
     StorageError,
+    StorageUnavailableError,
     UndeclaredInputsError,
     WrongTypeInputsError,
 )
@@ -52,6 +57,8 @@ from aria_core.orchestrator.topology import (
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import NewExecution
 from aria_core.storage.resource import ResourceStorage
+from aria_core.testing.sample import at_once
+from aria_plugins.storage.file import FileStorage
 
 TABLES = ("service_template", "node_template", "service", "node", "relationship", "interface", "operation",
           "parameter", "attribute", "execution")
@@ -327,6 +334,71 @@ def test_a_service_with_an_active_execution_is_not_deleted_even_by_force(
     with pytest.raises(ActiveExecutionsError, match="has the active execution"):
         delete_service(model_storage, resource_storage, service, force=True)
     assert model_storage.service.get(service.id).name == "my shop"
+
+
+class ClaimedMeanwhile(FileStorage):
+    """Somebody claims the service while its files are being removed."""
+
+    def claim_with(self, claim: Callable[[], object]) -> None:
+        self._pool, self._claim = ThreadPoolExecutor(1), claim
+
+    def delete(self, prefix: str) -> bool:
+        self.claimed = self._pool.submit(self._claim)
+        wait([self.claimed], timeout=1)
+        return super().delete(prefix)
+
+
+@pytest.mark.parametrize("resumes", [False, True], ids=["starts", "resumes"])
+def test_who_claims_a_service_while_it_is_deleted_finds_nothing(
+        model_storage: ModelStorage, service: Service, tmp_path: Path, resumes: bool) -> None:
+    ledger, number = model_storage.ledger, service.id
+    claim = partial(ledger.claim_new, NewExecution(number, "install", {}, {}))
+    if resumes:
+        first = claim().execution
+        ledger.abandon(ledger.pulse(first), "cancelled")
+        claim = partial(ledger.claim_existing, ledger.pulse(first), {}, retry_failed=False)
+    with ClaimedMeanwhile(directory=tmp_path / "other") as resources:
+        resources.claim_with(claim)
+        delete_service(model_storage, resources, service)
+        with pytest.raises(ExecutionOwnedError if resumes else NotFoundError):
+            resources.claimed.result()
+    assert model_storage.service.list().items == []
+    assert model_storage.execution.list().items == []
+
+
+def test_of_a_deletion_and_a_claim_at_once_one_succeeds(
+        model_storage: ModelStorage, resource_storage: ResourceStorage, template: ServiceTemplate) -> None:
+    for number in range(20):
+        service = create_service(model_storage, template, f"service {number}")
+        resource_storage.put(f"service/{service.id}/x", b"x")
+        key = service.id
+
+        def act(which: int, key: int = key) -> str:
+            try:
+                if which == 0:
+                    delete_service(model_storage, resource_storage, model_storage.service.get(key))
+                    return "deleted"
+                model_storage.ledger.claim_new(NewExecution(key, "install", {}, {}))
+                return "claimed"
+            except (ActiveExecutionsError, NotFoundError):
+                return "refused"
+
+        outcomes = at_once(act, 2)
+        assert sorted(outcomes) in (["claimed", "refused"], ["deleted", "refused"])
+        is_there = "claimed" in outcomes
+        assert (model_storage.ledger.active(key) is not None) == is_there
+        assert bool(resource_storage.service.list(key)) == is_there
+
+
+def test_a_service_whose_files_cannot_be_removed_stays(
+        model_storage: ModelStorage, service: Service, tmp_path: Path) -> None:
+    class Full(FileStorage):
+        def delete(self, prefix: str) -> bool:
+            raise StorageUnavailableError("no")
+
+    with Full(directory=tmp_path / "other") as resources, pytest.raises(StorageUnavailableError):
+        delete_service(model_storage, resources, service)
+    assert model_storage.service.get(service.id).nodes
 
 
 def test_a_workflows_inputs_keep_their_constraints(model_storage: ModelStorage, service: Service) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from aria_core.exceptions import (
@@ -47,6 +47,7 @@ from aria_core.storage.sql.statements import (
     PROGRESS,
     TASK_COLUMNS,
     is_key,
+    lock_service,
     transition_statement,
     write_edits,
 )
@@ -56,6 +57,7 @@ _execution: Any = Execution.__table__
 _task: Any = Task.__table__
 _log: Any = Log.__table__
 _attempt: Any = Attempt.__table__
+_service: Any = Service.__table__
 
 _PULSE = select(_execution.c.id, _execution.c.service_id, _execution.c.state, _execution.c.epoch,
                 _execution.c.batch, _execution.c.beat, _execution.c.owner, _execution.c.executor)
@@ -178,6 +180,14 @@ class SqlLedger(Ledger):
         if state is None:
             raise NotFoundError(f"there is no execution {execution}")
         return str(state)
+
+    @contextmanager
+    def removing_service(self, service: int) -> Iterator[None]:
+        """See `Ledger.removing_service`."""
+        with self._writing() as connection:
+            lock_service(connection, service)
+            yield
+            connection.execute(delete(_service).where(_service.c.id == service))
 
     def create_graph(self, claim: Claim, tasks: Sequence[TaskRow], edits: Sequence[Edit],
                      started_at: datetime) -> Claim:

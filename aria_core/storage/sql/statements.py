@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, Update, bindparam, delete, update
+from sqlalchemy import Connection, Table, Update, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from aria_core.modeling.models import Node, Task
+from aria_core.exceptions import NotFoundError
+from aria_core.modeling.models import Execution, Node, Service, Task
 from aria_core.modeling.parameters import Attribute
 from aria_core.worker.calls import Edit
 
+_service: Any = Service.__table__
+_execution: Any = Execution.__table__
 _task: Any = Task.__table__
 _node: Any = Node.__table__
 _attribute: Any = Attribute.__table__
@@ -34,6 +37,18 @@ PROGRESS = (update(_task)
 def is_key(value: object) -> bool:
     """Whether a row may have this id; databases fail at numbers that their integers cannot hold."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**31
+
+
+def lock_service(connection: Connection, service: int) -> None:
+    """Have whoever claims a service, or takes an execution of it over, wait; ``NotFoundError`` without it.
+
+    A new execution waits because it refers to the service's row, a takeover because it changes its own.
+    """
+    found = connection.scalar(select(_service.c.id).where(_service.c.id == service).with_for_update())
+    if found is None:
+        raise NotFoundError(f"there is no service {service}")
+    connection.execute(select(_execution.c.id).where(_execution.c.service_id == service)
+                       .order_by(_execution.c.id).with_for_update()).all()
 
 
 @lru_cache(maxsize=64)
