@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -79,6 +80,10 @@ class FaultyLedger(Ledger):
     def request_cancel(self, execution: int) -> str:
         """See `Ledger.request_cancel`."""
         return self._around(lambda: self._inner.request_cancel(execution), "cancel-request")
+
+    def removing_service(self, service: int) -> AbstractContextManager[None]:
+        """See `Ledger.removing_service`; no execution comes by here."""
+        return self._inner.removing_service(service)
 
     def create_graph(self, claim: Claim, tasks: Sequence[TaskRow], edits: Sequence[Edit],
                      started_at: datetime) -> Claim:
