@@ -30,7 +30,7 @@ from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import NewExecution, TaskRow
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import Edit
-from aria_core.worker.functions import FunctionImportError, import_function
+from aria_core.worker.functions import FunctionImportError, forget_code, import_function
 from aria_core.worker.scratch import scratch_directory
 
 WorkflowFunction = Callable[..., Any]
@@ -61,6 +61,7 @@ def template_code(resource: ResourceStorage, service: Service) -> Iterator[str |
         resource.service_template.download(template, directory)
         yield str(directory)
     finally:
+        forget_code(directory)  # or a process that runs many executions would keep the modules of each
         shutil.rmtree(directory, ignore_errors=True)
 
 

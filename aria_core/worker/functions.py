@@ -51,6 +51,12 @@ def import_function(name: str, code: str | Path | None = None) -> Callable[..., 
     return function
 
 
+def forget_code(code: str | Path) -> None:
+    """Let go of the modules of a directory that goes away; functions of it that are in use go on working."""
+    with _LOCK:
+        _forget(_root_name(Path(code).resolve()))
+
+
 def _split(name: str) -> tuple[str, str]:
     module, separator, path = name.partition(":") if ":" in name else name.rpartition(".")
     if not separator or not all(part.isidentifier() for part in (*module.split("."), *path.split("."))):
@@ -115,15 +121,23 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _root(code: Path) -> str:
     directory = code.resolve()
-    name = _PREFIX + hashlib.sha256(str(directory).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    name = _root_name(directory)
     if not any(isinstance(each, _TemplateFinder) for each in sys.meta_path):
         sys.meta_path.insert(0, _TemplateFinder())
     known = sys.modules.get(name)
     if not isinstance(known, _Root) or not known.is_current():
-        for each in [each for each in sys.modules if each == name or each.startswith(f"{name}.")]:
-            del sys.modules[each]
+        _forget(name)
         sys.modules[name] = _Root(name, directory)
     return name
+
+
+def _root_name(directory: Path) -> str:
+    return _PREFIX + hashlib.sha256(str(directory).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _forget(root: str) -> None:
+    for each in [each for each in sys.modules if each == root or each.startswith(f"{root}.")]:
+        del sys.modules[each]
 
 
 class _TemplateFinder:
