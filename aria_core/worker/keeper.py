@@ -30,6 +30,7 @@ def stay_behind(line: socket.socket) -> None:
 
     `line` is the socket to the runner. To be called before the process has a second thread.
     """
+    _leave_no_core()
     runner, keeper = os.getppid(), os.getpid()
     worker = os.fork()
     if worker:
@@ -97,13 +98,13 @@ def _end_like(status: int) -> NoReturn:
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
         os._exit(code)
-    _leave_no_core()
     signal.signal(-code, signal.SIG_DFL) if -code not in (signal.SIGKILL, signal.SIGSTOP) else None
     os.kill(os.getpid(), -code)
     os._exit(128 - code)
 
 
 def _leave_no_core() -> None:
+    """Whoever crashes had secrets in its memory; an operation that wants a core file may raise the limit."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-import sqlite3
+import os
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine, inspect
+from sqlalchemy import text as sql
 
 from aria_core import (
     Application,
@@ -33,7 +36,7 @@ from aria_core.modeling.secret_store import read_secret
 from aria_core.orchestrator.events import SIGNALS, Event
 
 CODE = Path(__file__).parent / "secrets"
-INPUT = "canary-7f3a'\"swordfish"
+INPUT = f"canary-{os.getpid()}'\"swordfish"  # others who run this test have theirs in their environments
 PROPERTY = "property-1b9d-canary"
 ARGUMENT = "argument-55ad-canary"
 MADE = "made-by-an-operation-99-canary"
@@ -53,6 +56,7 @@ def template() -> TemplateBuilder:
     operations: dict[str, Any] = {name: call(f"leaks:{name}", inputs=given)
                                   for name in ("log", "print_it", "returns", "fails", "keeps")}
     operations["computed"] = call("leaks:fails", password=concat(get_property("SELF", "login"), ""), own="")
+    operations["crash"] = call("leaks:crash", inputs=given)
     operations["others"] = call("leaks:sees_of_others", canary_file=get_input("canary_file"))
     operations["holds"] = script("hold.sh", password=get_input("password"), gate=get_input("canary_file"))
     operations["script"] = script("leak.sh", inputs={**given, "pin": get_property("SELF", "pin")},
@@ -82,14 +86,23 @@ def make_service(project: Any) -> None:
                                              "canary_file": str(project.directory / "canary")})
 
 
-@pytest.fixture(params=["thread", "process"])
-def vault(project: Any, request: pytest.FixtureRequest) -> Any:
+@pytest.fixture(params=[("thread", "sqlite"), ("process", "sqlite"), ("process", "postgresql")], ids="-".join)
+def vault(project: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A service that knows secrets, and a log file that takes everything."""
+    executor, database = request.param
+    project.database = "sqlite:///aria.db"
+    if database == "postgresql":
+        databases = request.getfixturevalue("postgresql_databases")
+        name = databases.create(request.getfixturevalue("postgresql_template"))
+        project.database = databases.url(name)
     configuration = Path("aria.toml")
-    text = configuration.read_text().replace('"thread"', f'"{request.param}"')
-    configuration.write_text(f'{text}\n[logging]\nfile = "aria.log"\nlevel = "debug"\n')
+    settings = configuration.read_text().replace('"thread"', f'"{executor}"')
+    settings = settings.replace("sqlite:///aria.db", project.database)
+    configuration.write_text(f'{settings}\n[logging]\nfile = "aria.log"\nlevel = "debug"\n')
     make_service(project)
-    return project
+    yield project
+    if database == "postgresql":
+        databases.drop(name)
 
 
 @pytest.fixture
@@ -131,17 +144,23 @@ def found_in(text: str) -> list[str]:
     return [each for each in CANARIES if each in text]
 
 
-def columns_with_canaries() -> set[str]:
+def columns_with_canaries(database: str = "sqlite:///aria.db") -> set[str]:
     """Where the database has them, as ``table.column``."""
     found = set()
-    with sqlite3.connect("aria.db") as connection:
-        for (table,) in connection.execute("select name from sqlite_master where type = 'table'").fetchall():
-            rows = connection.execute(f'select * from "{table}"')
-            names = [each[0] for each in rows.description]
-            found |= {f"{table}.{name}" for row in rows for name, value in zip(names, row, strict=True)
-                      if found_in(str(value))}
-    connection.close()
+    engine = create_engine(database.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        for table in inspect(engine).get_table_names():
+            for row in connection.execute(sql(f'select * from "{table}"')).mappings():
+                found |= {f"{table}.{name}" for name, value in row.items() if found_in(str(value))}
+    engine.dispose()
     return found
+
+
+def files_with_canaries(folder: Path) -> list[str]:
+    """The files that have one, beside those that the test itself has written and a SQLite database."""
+    ours = {"aria.db", "aria.db-wal", "plan.yaml", "inputs.yaml", "canary", "leaks.py"}
+    return [each.name for each in folder.rglob("*") if each.is_file() and each.name not in ours
+            and any(canary.encode() in each.read_bytes() for canary in CANARIES)]
 
 
 def test_no_canary_is_shown_anywhere(vault: Any, events: list[Event]) -> None:
@@ -161,10 +180,11 @@ def test_no_canary_is_shown_anywhere(vault: Any, events: list[Event]) -> None:
         assert (view, found_in(text)) == (view, [])
     assert [each for each in events if found_in(repr(each))] == []
     assert {each.kind for each in events} >= {"started", "failed"}
-    assert {"parameter.value", "attribute.value"} <= columns_with_canaries() <= {
+    assert {"parameter.value", "attribute.value"} <= columns_with_canaries(vault.database) <= {
         "parameter.value", "attribute.value", "execution.inputs", "task.arguments",
         "service_template.content", "node_template.content"}
     assert "***" in vault("logs", "list", "1").output
+    assert files_with_canaries(vault.directory) == []
 
 
 def test_the_programs_own_log_has_no_canary(vault: Any) -> None:
@@ -233,7 +253,28 @@ def test_only_the_operation_that_is_given_a_secret_has_it_in_its_environment(vau
     Path("plan.yaml").write_text(f"operations: [holds, others]\npassword: {WORKFLOW}\n")
     vault("executions", "start", "vault", "tell", "--inputs-file", "plan.yaml")
     seen = vault.json("nodes", "show", "box")["attributes"]["seen"]
-    assert seen == {"in the script": True, "elsewhere": [], "own": False}
+    assert seen == {"in the script": True, "elsewhere": [], "own": False, "told by ps": []}
+
+
+def dumps_core_here() -> bool:
+    """Whether the kernel would write a core file into the working directory of who crashes."""
+    pattern = Path("/proc/sys/kernel/core_pattern")
+    return pattern.is_file() and "/" not in pattern.read_text() and "|" not in pattern.read_text()
+
+
+@pytest.mark.skipif(not dumps_core_here(), reason="core files do not go where this looks for them")
+@pytest.mark.parametrize("vault", [("process", "sqlite")], indirect=True)
+def test_an_operation_that_crashes_leaves_no_core_file(vault: Any) -> None:
+    Path("plan.yaml").write_text(f"operations: [crash]\npassword: {WORKFLOW}\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        vault("executions", "start", "vault", "tell", "--inputs-file", "plan.yaml", code=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    assert "SIGABRT" in vault("executions", "show", 1).output
+    assert [each.name for each in vault.directory.rglob("core*") if each.is_file()] == []
+    assert files_with_canaries(vault.directory) == []
 
 
 def test_a_secret_costs_the_other_lines_nothing_worth_mentioning() -> None:

@@ -54,6 +54,11 @@ def keeps(ctx, password, own):
 
 
 @operation
+def crash(ctx, password, own):
+    os.abort()
+
+
+@operation
 def sees_of_others(ctx, canary_file):
     """Look for the canary in the environment of every process while a script holds it."""
     while not Path(f"{canary_file}.held").exists():
@@ -64,13 +69,22 @@ def sees_of_others(ctx, canary_file):
               if each.name.isdecimal() and canary in environment_of(each)}
     own = subprocess.run(["env"], capture_output=True, check=True).stdout
     ctx.node.attributes["seen"] = {"in the script": holder in having, "own": canary in own,
-                                   "elsewhere": sorted(having - {holder} - children_of(holder))}
+                                   "elsewhere": sorted(having - {holder} - children_of(holder)),
+                                   "told by ps": [each.name for each in Path("/proc").iterdir()
+                                                  if each.name.isdecimal() and canary in words_of(each)]}
     Path(f"{canary_file}.seen").touch()
 
 
 def environment_of(process):
     try:
         return (process / "environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def words_of(process):
+    try:
+        return (process / "cmdline").read_bytes()
     except OSError:
         return b""
 
