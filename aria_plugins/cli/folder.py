@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,12 +32,17 @@ def own_files(folder: Path, config: Config) -> Iterator[Path]:
     if complete:
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="aria-template-") as copy:
+    from aria_core import scratch_directory
+
+    copy = scratch_directory("template")
+    try:
         for path in files:
-            target = Path(copy, path)
+            target = copy / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(folder / path, target, follow_symlinks=False)
-        yield Path(copy)
+        yield copy
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
 
 
 def _files(folder: Path, ours: frozenset[Path]) -> tuple[list[Path], bool]:

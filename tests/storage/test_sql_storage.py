@@ -151,8 +151,9 @@ def test_a_database_in_memory_vanishes_and_is_nobody_elses(
     with SqlModelStorage("sqlite://") as one, SqlModelStorage("sqlite:///:memory:") as two:
         add_service(one)
         assert len(two.service.list()) == 0
-        assert [stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()] == [0o700] * 2
-    assert [*tmp_path.iterdir()] == []
+        [ours] = tmp_path.iterdir()
+        assert [stat.S_IMODE(each.stat().st_mode) for each in (ours, *ours.iterdir())] == [0o700] * 3
+    assert [*ours.iterdir()] == []
 
 
 @pytest.mark.parametrize(("content", "sentence"), [

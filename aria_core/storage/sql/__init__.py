@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, ClassVar, Literal, TypeVar, cast
+from weakref import finalize
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
@@ -22,6 +23,7 @@ from aria_core.storage.sql.schema import drop_tables, make_or_upgrade_tables
 from aria_core.storage.sql.sessions import ReadSession, Sessions
 from aria_core.storage.sql.sqlite_file import prepare_file
 from aria_core.storage.sql.tables import SqlModelTable
+from aria_core.worker.scratch import scratch_directory
 
 M = TypeVar("M", bound=Model)
 
@@ -44,7 +46,7 @@ class SqlModelStorage(ModelStorage):
         self._engine_options = dict(engine_options or {})
         self._database: Database | None = None
         self._sessions: Sessions | None = None
-        self._directory: TemporaryDirectory[str] | None = None
+        self._remove_file: Callable[[], object] | None = None
         self.reach = self._reach()
 
     def _reach(self) -> Literal["process", "host", "network"]:
@@ -88,8 +90,9 @@ class SqlModelStorage(ModelStorage):
     def _place(self) -> URL:
         if self.reach == "process":
             # Several connections must see one database, and SQLite's shared memory locks readers out.
-            self._directory = TemporaryDirectory(prefix="aria-", ignore_cleanup_errors=True)
-            return self.url.set(database=str(Path(self._directory.name) / "aria.db"))
+            directory = scratch_directory("memory")
+            self._remove_file = finalize(self, shutil.rmtree, directory, ignore_errors=True)
+            return self.url.set(database=str(directory / "aria.db"))
         if self.reach == "host":
             prepare_file(Path(self.url.database or ""))
         return self.url
@@ -99,9 +102,9 @@ class SqlModelStorage(ModelStorage):
         database, self._database, self._sessions = self._database, None, None
         if database is not None:
             database.close()
-        directory, self._directory = self._directory, None
-        if directory is not None:
-            directory.cleanup()
+        remove_file, self._remove_file = self._remove_file, None
+        if remove_file is not None:
+            remove_file()
 
     def spec(self) -> tuple[str, Mapping[str, Any]]:
         """Its class and URL, password included."""
