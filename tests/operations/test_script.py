@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
@@ -96,6 +97,29 @@ def test_hostile_strings_arrive_as_they_are(host: Any, values: list[str]) -> Non
               "print(json.dumps([given, sys.argv[1:]]))")
     line = host.out(script, {"args": values}, path="x.py", **inputs)[-1]
     assert json.loads(line) == [values, values]
+
+
+HOSTILE = [f"{before}{text}{behind}" for before in ("", "-", "$", "\\", " ")
+           for behind in ("", " ", "\n", "\\", "'")
+           for text in (
+               "", "'", '"', "`id`", "$(id)", "${HOME}", "$((1+1))", "; id", "&& id", "| id", "a b", "*", "~",
+               "!!", "#x", "\r\n", "\t", "\x1b[2J", "\x7f", "\u202e", "\u2028", "\U0001f600", "e\u0301",
+               "%s%n", "{{ 7*7 }}", "../../etc/passwd", "-n", "--", "=", "a=b", "\\x41\\0", "<(id)", ">x",
+               "'\"'\"'", "null", "@{", "[1]",
+               "\xa0", "\ufeff", "x" * 200)]
+
+
+def test_hundreds_of_hostile_strings_pass_through_a_shell_as_they_are(host: Any) -> None:
+    assert len(HOSTILE) >= 500
+    inputs = {f"v{number}": value for number, value in enumerate(HOSTILE)}
+    script = """
+        for each in "$@"; do printf '%s\\0' "$each"; done | base64 | tr -d '\\n'; echo
+        env -0 | grep -z '^v[0-9]' | base64 | tr -d '\\n'; echo
+    """
+    given, environment = (base64.b64decode(line).decode().split("\0")[:-1]
+                          for line in host.out(script, {"args": HOSTILE}, **inputs))
+    assert given == HOSTILE
+    assert dict(each.split("=", 1) for each in environment) == inputs
 
 
 @pytest.mark.parametrize(("process", "inputs", "message"), [

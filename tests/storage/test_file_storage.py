@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
+import shutil
 import signal
 import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,9 @@ from hypothesis import strategies as st
 from aria_core.exceptions import NotFoundError, StorageError, StorageUnavailableError
 from aria_core.storage.resource import ResourceStorage, normalise
 from aria_plugins.storage.file import FileStorage
+
+SWAPS = 40_000 if os.environ.get("LONG_TESTS") else 2000
+"""How often a file is read while its folder turns into a link and back."""
 
 PUTTING = """
 import sys
@@ -81,6 +87,7 @@ def test_a_folder_swapped_for_a_link_meanwhile_leads_nowhere(
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "file").write_bytes(b"secret")
+    (outside / "new").write_bytes(b"theirs")
     place, aside = directory / "service" / "1", directory / "service" / "aside"
     resource_storage.put("service/1/file", b"ours")
     stop = threading.Event()
@@ -88,23 +95,42 @@ def test_a_folder_swapped_for_a_link_meanwhile_leads_nowhere(
     def swap() -> None:
         while not stop.is_set():
             place.rename(aside)
-            place.symlink_to(outside)
-            place.unlink()
-            aside.rename(place)
+            with contextlib.suppress(FileExistsError):  # a writer made the folder anew
+                place.symlink_to(outside)
+                place.unlink()
+            put_back()
+
+    def put_back() -> None:
+        while not stop.is_set() or aside.exists():
+            try:
+                aside.rename(place)
+                return
+            except OSError:
+                shutil.rmtree(place, ignore_errors=True)
 
     thread = threading.Thread(target=swap)
     thread.start()
     try:
-        seen = {outcome(resource_storage) for _ in range(1500)}
+        seen = {outcome(resource_storage) for _ in range(SWAPS)}
+        for number in range(SWAPS // 4):
+            seen.add(outcome_of(lambda number=number: resource_storage.put("service/1/new", b"%d" % number)))
+            seen.add(outcome_of(lambda: resource_storage.delete("service/1/new")))
+            seen.add(outcome_of(lambda: "secret" in "".join(resource_storage.list("service/1"))))
     finally:
         stop.set()
         thread.join()
-    assert seen <= {b"ours", NotFoundError, StorageError}
+    assert seen <= {b"ours", None, True, False, NotFoundError, StorageError}
+    assert {each.name: each.read_bytes() for each in outside.iterdir()} == {
+        "file": b"secret", "new": b"theirs"}
 
 
 def outcome(storage: ResourceStorage) -> object:
+    return outcome_of(lambda: storage.read("service/1/file"))
+
+
+def outcome_of(act: Callable[[], object]) -> object:
     try:
-        return storage.read("service/1/file")
+        return act()
     except StorageError as error:
         return type(error)
 

@@ -27,9 +27,9 @@ def place(wheels: Sequence[Path], target: Path) -> None:
     command = [*_program(), "--no-index", "--no-deps", "--only-binary", ":all:", "--target", str(target),
                *map(str, wheels)]
     try:
-        done = subprocess.run(command, env=_environment(),  # nosec B603 # pip, with paths of our own
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=SECONDS, check=False)
+        done = subprocess.run(  # nosec B603 # pip, with paths of our own
+            command, env=_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, timeout=SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PlacingError(str(error)) from error
     if done.returncode:
