@@ -145,6 +145,28 @@ def test_threads_that_wait_for_their_turn_give_up_together(
     assert max(waited) < 4  # one after the other, each with a patience of its own, would be 8
 
 
+def test_who_has_waited_in_vain_waits_less_until_it_may_write_again(
+        monkeypatch: pytest.MonkeyPatch, file: Path, blocker: subprocess.Popen[str]) -> None:
+    monkeypatch.setattr(database, "BUSY_TIMEOUT", 6.0)
+    monkeypatch.setattr(database, "WAITS_AGAIN", 0.1)
+
+    def write() -> float:
+        began = time.monotonic()
+        with pytest.raises(StorageUnavailableError, match="locked"), storage.database.write():
+            """Never reached."""
+        return time.monotonic() - began
+
+    with SqlModelStorage(f"sqlite:///{file}") as storage:
+        assert write() >= 5.9
+        assert max(write(), write()) < 5
+        blocker.kill()
+        blocker.wait()
+        assert storage.service_template.put(ServiceTemplate(name="after")).id
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            assert write() >= 5.9
+
+
 @pytest.mark.parametrize("statement", [
     "INSERT INTO service_template (name, content) VALUES (CAST('x' AS INTEGER) / 0, '')",
     "UPDATE service SET name = CAST('no number' AS INTEGER)"])

@@ -20,6 +20,8 @@ from aria_core.storage.sql.opened_files import OpenedFiles
 
 BUSY_TIMEOUT = 10.0
 """Seconds a SQLite connection waits for another process's write."""
+WAITS_AGAIN = 1.0
+"""Seconds it waits after it has waited in vain: who gives up has more to write, like that it gives up."""
 _SOON = 0.1
 _FILES, _PATIENCE = "aria_files", "aria_patience"
 
@@ -41,6 +43,7 @@ class Database:
         self._options = dict(engine_options or {})
         self._turns: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
         self._files = None if self.file is None else OpenedFiles(self.file)
+        self._gave_up = False
         self._reader: Engine | None = None
         self._writer: Engine | None = None
 
@@ -147,11 +150,17 @@ class Database:
             waited = time.monotonic() - began
             with self.writer.connect() as connection:
                 if self.is_sqlite:
-                    _set_patience(connection, BUSY_TIMEOUT - waited if waited > _SOON else BUSY_TIMEOUT)
+                    _set_patience(connection, self._patience(waited))
                 with connection.begin():
+                    self._gave_up = False
                     yield connection
                 if self._files is not None:
                     self._files.check(connection.info[_FILES])
+
+    def _patience(self, waited: float) -> float:
+        """Who has waited for its turn has waited for whoever holds the lock of the file, too."""
+        patience = WAITS_AGAIN if self._gave_up else BUSY_TIMEOUT
+        return max(0.0, patience - waited) if waited > _SOON else patience
 
     @contextmanager
     def rebuild(self) -> Iterator[Connection]:
@@ -212,16 +221,19 @@ class Database:
     def _sentence(self, kind: type[StorageError], error: SQLAlchemyError) -> StorageError:
         if kind is StorageError:
             return StorageError(f"the database {self.shown_url} refused a statement: {first_line(error)}")
-        holder = describe_lock_holder(self.file) if self.file and is_busy(error) else ""
-        by_whom = f" by {holder}" if holder else ""
+        by_whom = self._blamed() if is_busy(error) else ""
         return kind(f"the database {self.shown_url} cannot be used: {first_line(error)}{by_whom}")
+
+    def _blamed(self) -> str:
+        self._gave_up = True
+        holder = describe_lock_holder(self.file) if self.file else ""
+        return f" by {holder}" if holder else ""
 
 
 def _set_patience(connection: Connection, seconds: float) -> None:
-    """Who has waited for its turn has waited for whoever holds the lock of the file, too."""
     if connection.info.get(_PATIENCE, BUSY_TIMEOUT) != seconds:
         driver: Any = connection.connection.driver_connection
-        driver.execute(f"PRAGMA busy_timeout = {max(0.0, seconds) * 1000:.0f}")
+        driver.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
         connection.info[_PATIENCE] = seconds
 
 
