@@ -12,8 +12,9 @@ Derive from it in a module of tests and give the fixture ``storage``: an opened,
 from __future__ import annotations
 
 from aria_core.testing.model_ledger import LedgerContract
+from aria_core.testing.model_states import StatesContract
 from aria_core.testing.model_tables import TableContract
 
 
-class ModelStorageContract(TableContract, LedgerContract):
-    """What every model storage does: the friendly tables, and the ledger."""
+class ModelStorageContract(TableContract, LedgerContract, StatesContract):
+    """What every model storage does: the friendly tables, and the ledger with its state machines."""
