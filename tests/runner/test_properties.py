@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from aria_core.orchestrator.events import Event, TaskEvent
 from aria_core.storage.sql import SqlModelStorage
 from aria_plugins.executors.thread import ThreadExecutor
 from aria_plugins.storage.file import FileStorage
+
+NAMES = count()
 
 
 @st.composite
@@ -82,3 +86,38 @@ def test_every_graph_keeps_the_rules(make_lab: Any, events: list[Event], steps: 
     assert not {task.state for task in runner.execution.tasks} & {"sent", "started", "retrying"}
     sent = [event for event in events if isinstance(event, TaskEvent) and event.kind == "sent"]
     assert len(sent) == sum(task.attempts for task in tasks.values())
+
+
+LIFECYCLE = {"create": ("creating", "created"), "configure": ("configuring", "configured"),
+             "start": ("starting", "started"), "stop": ("stopping", "configured"),
+             "delete": ("deleting", "deleted")}
+LIVES = st.lists(st.tuples(st.sampled_from(sorted(LIFECYCLE)), st.sampled_from([0, 0, 1, 9]),
+                           st.sampled_from(["Standard", "Standard", "Other"]), st.booleans()), max_size=6)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(life=LIVES)
+def test_a_node_is_where_its_life_has_brought_it(
+        make_lab: Any, life: list[tuple[str, int, str, bool]]) -> None:
+    """Transitional while an operation runs, also at its next try; final with success, error with failure."""
+    lab = make_lab
+    lab.effects_file.unlink(missing_ok=True)
+    lab.service = lab.new_service(f"life {next(NAMES)}")
+    steps, expected, state, goes_on = [], [], "initial", True
+    for index, (operation, times, interface, ignored) in enumerate(life):
+        do = "create" if interface == "Other" else operation
+        steps.append({"label": f"{index}", "do": do, "interface": interface, "arguments": {"times": times},
+                      "max_attempts": 2, "ignore_failure": ignored,
+                      "after": [f"{index - 1}"] if index else []})
+        if not goes_on:
+            continue
+        during, after = LIFECYCLE[do] if interface == "Standard" else (state, state)
+        tries = 1 if ignored else min(times + 1, 2)
+        expected += [f"{index} {during}"] * tries
+        well = times < tries
+        state = after if well else "error" if interface == "Standard" else state
+        goes_on = well or ignored
+    with contextlib.suppress(ExecutionFailedError):
+        lab.runner(steps=steps).execute()
+    assert lab.effects == expected
+    assert lab.node().state == state

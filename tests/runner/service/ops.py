@@ -109,8 +109,10 @@ def show_then_fail(ctx, effects, label, times):
 
 
 @operation
-def note_state(ctx, effects, label):
+def note_state(ctx, effects, label, times=0):
     leave(effects, f"{label} {ctx.node.state}")
+    if count(effects, f"{label} {ctx.node.state}") <= times:
+        raise ValueError(f"{label} fails")
 
 
 @operation
@@ -197,7 +199,8 @@ def make(ctx, step):
         settings["retry"] = RetryPolicy(**step["retry"])
     given = step.get("arguments", {})
     arguments = {"effects": ctx.service.inputs["effects"], "label": step["label"], **given}
-    return OperationTask(actor, "Test", step.get("do", "touch"), arguments=arguments, **settings)
+    return OperationTask(actor, step.get("interface", "Test"), step.get("do", "touch"),
+                         arguments=arguments, **settings)
 
 
 @workflow
