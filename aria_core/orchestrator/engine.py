@@ -18,6 +18,7 @@ from aria_core.orchestrator.backlog import Backlog
 from aria_core.orchestrator.draft import Draft, record
 from aria_core.orchestrator.events import TaskEvent, TaskEventKind, WorkflowEvent, WorkflowEventKind
 from aria_core.orchestrator.inbox import CancelSeen, Heartbeat, Message, OwnershipLost, StopAsked
+from aria_core.orchestrator.letting_go import end_calls
 from aria_core.orchestrator.progress import Progress, TaskProgress, failure_text, is_done, judged
 from aria_core.orchestrator.ready import ReadyQueue
 from aria_core.orchestrator.sending import send
@@ -275,10 +276,9 @@ class Engine:
             self._around.executor.terminate(ref, grace)
 
     def _abandon(self) -> None:
-        executor = self._around.executor
-        withdrawn = executor.withdraw(list(self._in_flight))
-        for ref in self._in_flight.keys() - withdrawn:
-            executor.terminate(ref, min(self._around.grace, 1.0))
+        sent = self._in_flight.keys() - {task.ref for task, _ in self._draft.sends}
+        end_calls(self._around.executor, self._around.inbox, self._around.clock, sent,
+                  min(self._around.grace, 1.0))
 
     def _end_if_nothing_is_left(self) -> None:
         if self._in_flight or (self._mode == "running" and (self._ready or self._retries)):

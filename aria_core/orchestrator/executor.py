@@ -77,6 +77,13 @@ class Executor(ABC):
         """End a running call: ask, and after `grace` seconds force. True: a final report follows."""
         return False
 
+    def running(self) -> frozenset[CallRef]:
+        """The calls that run in this very process, where nothing can end them; also after `close`.
+
+        What runs elsewhere need not be named: it is found by its mark.
+        """
+        return frozenset()
+
     @abstractmethod
     def close(self, grace: float) -> None:
         """End what can be ended within `grace` seconds. Afterwards no report. Idempotent."""

@@ -67,6 +67,11 @@ class FutureExecutor(Executor):
         """See `Executor.withdraw`."""
         return frozenset(ref for ref in refs if self._calls.withdraw(ref))
 
+    def running(self) -> frozenset[CallRef]:
+        """The calls whose futures run: in this process, as far as we know."""
+        calls = getattr(self, "_calls", None)
+        return frozenset() if calls is None else calls.running()
+
     def close(self, grace: float) -> None:
         """See `Executor.close`; what still runs after `grace` seconds goes on without a report."""
         calls = getattr(self, "_calls", None)
@@ -119,6 +124,12 @@ class _Calls:
             return True
         self._withdrawn.discard(ref)
         return False
+
+    def running(self) -> frozenset[CallRef]:
+        """What has begun and not ended."""
+        with self._lock:
+            return frozenset(ref for ref, future in self._futures.items()
+                             if future is not None and future.running())
 
     def close(self, grace: float) -> None:
         """Cancel what waits, give what runs `grace` seconds."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from aria_core.clock import Clock
 from aria_core.exceptions import AriaError, FencedError, StorageLostError, StorageUnavailableError
 from aria_core.modeling.states import ExecutionState
 from aria_core.storage.model import Ledger
-from aria_core.storage.owners import LOOKS_EVERY, TAKES_OVER_AFTER, describe_owner, this_process
+from aria_core.storage.owners import LOOKS_EVERY, TAKES_OVER_AFTER, describe_owner, is_gone
 from aria_core.storage.records import Claim, Pulse
 
 BEAT_EVERY = 5.0
@@ -17,38 +19,49 @@ BEAT_EVERY = 5.0
 GIVES_UP_AFTER = 10.0
 """Seconds without a successful beat after which an owner stops itself."""
 
+_NOTHING = object()
+
+
+def pulse_if_left(ledger: Ledger, seen: Pulse, clock: Clock) -> Pulse | None:
+    """The last pulse of an execution whose owner is gone; None if it lives.
+
+    Its process may live and its runner not: stopped, or given up while the storage was away. So a
+    living process is no more than a reason to watch, except of one that has not begun to beat.
+    """
+    gone = is_gone(seen.owner)
+    if gone:
+        return seen
+    return None if gone is False and _has_not_begun(seen) else wait_until_gone(ledger, seen, clock)
+
+
+def _has_not_begun(seen: Pulse) -> bool:
+    """Whether it was claimed and not executed yet: who executes it beats at once."""
+    return seen.state == ExecutionState.PENDING and (seen.epoch, seen.beat) == (1, 0)
+
 
 def wait_until_gone(ledger: Ledger, seen: Pulse, clock: Clock) -> Pulse | None:
-    """Watch a runner that cannot be seen from here; its last pulse if it is gone, None if it lives.
+    """Watch an owner; its last pulse if it is gone, None if it lives.
 
-    "Gone" means: the same epoch, batch and beat for `TAKES_OVER_AFTER` seconds of our own clock.
+    "Gone" means: its process has ended, as far as that can be seen from here, or the same epoch, batch
+    and beat for `TAKES_OVER_AFTER` seconds of our own clock. The owner is asked to beat, so that one
+    that lives costs us less than a second.
     """
-    deadline = clock.monotonic() + TAKES_OVER_AFTER
-    while clock.monotonic() < deadline:
-        clock.sleep(LOOKS_EVERY)
+    deadline, has_asked = clock.monotonic() + TAKES_OVER_AFTER, False
+    while True:
+        waited_long_enough = clock.monotonic() >= deadline  # asked first: the look below is later than it
         now = ledger.pulse(seen.execution)
         if (now.epoch, now.batch, now.beat) != (seen.epoch, seen.batch, seen.beat):
             return None
-    return ledger.pulse(seen.execution)
-
-
-def is_forgotten_here(seen: Pulse) -> bool:
-    """Whether this process owns it and beats no more: its runner lost the storage and could not let go.
-
-    Not yet begun is not forgotten. True is no more than a suspicion: a runner may be about to beat.
-    """
-    owner = seen.owner or {}
-    if seen.state == ExecutionState.PENDING or this_process().items() - owner.items():
-        return False
-    return _lease_name(seen.execution, seen.epoch) not in {each.name for each in threading.enumerate()}
-
-
-def _lease_name(execution: int, epoch: int) -> str:
-    return f"aria-lease-{execution}-{epoch}"
+        if waited_long_enough or is_gone(now.owner):
+            return now
+        if not has_asked:
+            ledger.ask_to_beat(now, secrets.token_hex(8))
+            has_asked = True
+        clock.sleep(LOOKS_EVERY)
 
 
 class Lease:
-    """Keeps an execution ours: beats, and watches the row for a cancel or another owner.
+    """Keeps an execution ours: beats, and watches the row for a cancel, a question or another owner.
 
     `on_change` is called from the lease's thread with the state ``cancelling`` once, or with the
     error that ends the ownership, once.
@@ -63,8 +76,9 @@ class Lease:
         self._stop = threading.Event()
         self._told_cancel = claim.state == ExecutionState.CANCELLING
         self._last_beat = clock.monotonic()
+        self._answered: Any = _NOTHING  # so the first look beats: from now on the execution has begun
         self._thread = threading.Thread(
-            target=self._run, name=_lease_name(claim.execution, claim.epoch), daemon=True)
+            target=self._run, name=f"aria-lease-{claim.execution}-{claim.epoch}", daemon=True)
 
     def start(self) -> None:
         """Begin to beat."""
@@ -88,18 +102,28 @@ class Lease:
             except AriaError as error:
                 self._on_change(error)
                 return
+            except Exception as error:  # noqa: BLE001 - whatever it is, a runner must not go on without lease
+                self._on_change(_broken(self._claim, error))
+                return
 
     def _look(self) -> None:
-        if self._clock.monotonic() - self._last_beat >= BEAT_EVERY:
-            pulse = self._ledger.beat(self._claim)
-            self._last_beat = self._clock.monotonic()
-        else:
-            pulse = self._ledger.pulse(self._claim.execution)
+        pulse = self._ledger.pulse(self._claim.execution)
         if pulse.epoch != self._claim.epoch:
             raise FencedError(f"execution {pulse.execution} was taken over by {describe_owner(pulse.owner)}")
+        asked = (pulse.owner or {}).get("asked")
+        if asked != self._answered or self._clock.monotonic() - self._last_beat >= BEAT_EVERY:
+            pulse = self._ledger.beat(self._claim)
+            self._last_beat, self._answered = self._clock.monotonic(), asked
         self._look_for_cancel(pulse)
 
     def _look_for_cancel(self, pulse: Pulse) -> None:
         if pulse.state == ExecutionState.CANCELLING and not self._told_cancel:
             self._told_cancel = True
             self._on_change(ExecutionState.CANCELLING)
+
+
+def _broken(claim: Claim, error: Exception) -> AriaError:
+    broken = AriaError(f"execution {claim.execution} cannot be kept by this runner, which stops: "
+                       f"{type(error).__name__}: {error}")
+    broken.__cause__ = error
+    return broken

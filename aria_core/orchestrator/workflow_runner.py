@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from aria_core.clock import Clock, SystemClock
 from aria_core.exceptions import (
     AlreadyExistsError,
-    AriaError,
     ExecutionFailedError,
     ExecutionOwnedError,
     ResumeRefusedError,
@@ -26,7 +25,8 @@ from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.draft import record
 from aria_core.orchestrator.exceptions import ActiveExecutionsError, InvalidWorkflowRunnerParams
 from aria_core.orchestrator.executor import Executor, lent
-from aria_core.orchestrator.ownership import is_forgotten_here, wait_until_gone
+from aria_core.orchestrator.letting_go import let_go
+from aria_core.orchestrator.ownership import pulse_if_left
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import prepare, template_code
@@ -114,8 +114,11 @@ class WorkflowRunner:
         Raises ``ExecutionFailedError`` (its message is the first cause), ``ExecutionOwnedError``
         while a living runner has it, ``FencedError`` if one took it over, ``ResumeRefusedError`` if a
         later execution of the service exists, or for a dry one with an executor that is not and the
-        other way round, ``InvalidWorkflowRunnerParams`` while the executor works for another runner,
-        and what a workflow function raises.
+        other way round, or if what its former runner left running cannot be ended,
+        ``InvalidWorkflowRunnerParams`` while the executor works for another runner, and what a workflow
+        function raises.
+
+        A runner whose process lives without showing it is watched for 15 seconds, then taken over.
         """
         with ExitStack() as stack:
             executor = self._given_executor or self._make_executor(stack)
@@ -130,8 +133,9 @@ class WorkflowRunner:
     def cancel(self) -> None:
         """Cancel the execution, from any thread or process.
 
-        Returns at once; its runner ends what runs and then says ``cancelled``. Where no runner is
-        left, this one does. An execution that has ended stays as it is.
+        Returns once its runner has shown that it lives, within a second; that one ends what runs and
+        then says ``cancelled``. Where no runner is left, this one does. An execution that has ended stays
+        as it is.
         """
         state = self._ledger.request_cancel(self._execution_id)
         if state != ExecutionState.CANCELLING:
@@ -140,9 +144,10 @@ class WorkflowRunner:
             self._run.see_cancel()
             return
         seen = self._ledger.pulse(self._execution_id)
-        if seen.state == ExecutionState.CANCELLING and self._is_left(seen):
+        left = self._if_left(seen) if seen.state == ExecutionState.CANCELLING else None
+        if left is not None:
             try:
-                self._finish_cancel(seen)
+                self._finish_cancel(left)
             except ExecutionOwnedError:
                 return  # somebody was quicker, and ends it
 
@@ -179,7 +184,8 @@ class WorkflowRunner:
 
     def _claim_new(self, again: bool) -> Claim:
         active = self._ledger.active(self._new.service_id) if again else None
-        if active is not None and active.owner == self._new.owner:  # it was committed after all
+        if active is not None and _claimed_with(active.owner) == _claimed_with(self._new.owner):
+            # it was committed after all
             return Claim(active.execution, active.epoch, active.batch, active.state)
         return self._ledger.claim_new(self._new)
 
@@ -196,10 +202,11 @@ class WorkflowRunner:
             return None
         self._refuse_superseded(seen)
         self._refuse_other_kind(executor)
-        if not self._is_left(seen):
-            raise ExecutionOwnedError(
-                f"execution {seen.execution} is being run by {describe_owner(seen.owner)}")
-        return self._take_over(seen, retry_failed)
+        left = self._if_left(seen)
+        if left is None:
+            owner = self._ledger.pulse(seen.execution).owner or seen.owner
+            raise ExecutionOwnedError(f"execution {seen.execution} is being run by {describe_owner(owner)}")
+        return self._take_over(left, retry_failed)
 
     def _refuse_superseded(self, seen: Pulse) -> None:
         latest = self._ledger.latest(seen.service)
@@ -217,10 +224,8 @@ class WorkflowRunner:
                 if execution.dry else
                 f"execution {execution.id} was not dry: resume it with an executor that runs operations")
 
-    def _is_left(self, seen: Pulse) -> bool:
-        """Whether its owner is gone: that of `seen`, for by now somebody else may have taken it."""
-        gone = None if is_forgotten_here(seen) else is_gone(seen.owner)
-        return wait_until_gone(self._ledger, seen, self._clock) is not None if gone is None else gone
+    def _if_left(self, seen: Pulse) -> Pulse | None:
+        return pulse_if_left(self._ledger, seen, self._clock)
 
     def _take_over(self, seen: Pulse, retry_failed: bool) -> Claim:
         # Not only what is running: who took over before us may have died before it had ended the rest.
@@ -232,7 +237,7 @@ class WorkflowRunner:
         except AlreadyExistsError as error:
             raise ActiveExecutionsError(f"cannot resume execution {seen.execution}: {error}") from error
         with self._let_go_if_broken(claim):
-            kill_all_marked([mark_of(ref, origin) for ref in unfinished])
+            _end_marked(seen.execution, [mark_of(ref, origin) for ref in unfinished])
         return claim
 
     def _finish_cancel(self, seen: Pulse) -> None:
@@ -242,18 +247,17 @@ class WorkflowRunner:
             record(self._ledger, self._clock, claim, Batch(execution=end))
 
     @contextmanager
-    def _let_go_if_broken(self, claim: Claim) -> Iterator[None]:
+    def _let_go_if_broken(self, claim: Claim, executor: Executor | None = None) -> Iterator[None]:
         try:
             yield
         except BaseException:
-            with suppress(AriaError):
-                self._ledger.release(claim)
+            let_go(self._ledger, self._clock, claim, executor)
             raise
 
     # --- running
 
     def _execute(self, claim: Claim, executor: Executor, retry_failed: bool) -> str:
-        with self._let_go_if_broken(claim), lent(executor, self._execution_id):
+        with self._let_go_if_broken(claim, executor), lent(executor, self._execution_id):
             self._run = Run(self._model, self._resource, self._plugins, executor=executor,
                             clock=self._clock, claim=claim, hooks=self._hooks)
             if self._stop_grace is not None:
@@ -294,6 +298,18 @@ def _executor_name(executor: Executor | None) -> str:
     if executor is None:
         return DEFAULT_EXECUTOR
     return executor.name or type(executor).__name__.removesuffix("Executor").lower()
+
+
+def _claimed_with(owner: Mapping[str, Any] | None) -> Any:
+    return owner and owner.get("claim")
+
+
+def _end_marked(execution: int, marks: list[str]) -> None:
+    left = kill_all_marked(marks)
+    if left:
+        raise ResumeRefusedError(
+            f"execution {execution} is not taken over: what its former runner started still runs and cannot "
+            f"be ended (processes {', '.join(map(str, left))}); end it, then try again")
 
 
 def _ref(execution: int, row: TaskRow) -> CallRef:

@@ -90,6 +90,13 @@ class Ledger(ABC):
     def beat(self, claim: Claim) -> Pulse:
         """Show that the owner lives; ``FencedError`` if the epoch is not its any more."""
 
+    def ask_to_beat(self, seen: Pulse, asker: str) -> None:  # noqa: B027 - need not be possible
+        """Ask the owner to beat when it next looks at its row, not only in some seconds.
+
+        Shows it `asker` as ``owner["asked"]``, and changes nothing else; nothing at all once somebody else
+        has the execution, or nobody. A ledger that cannot ask does nothing: the next beat is waited for.
+        """
+
     @abstractmethod
     def release(self, claim: Claim) -> None:
         """Make an execution nobody's, whatever its batch and state, so that it can be resumed at once.

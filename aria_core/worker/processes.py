@@ -21,7 +21,11 @@ Find = Callable[[], list[int]]
 _PROC = Path("/proc")
 _FORCE_SECONDS = 5.0
 _LONGEST_PAUSE = 0.05
-_SESSION_FIELD = 3  # of /proc/<pid>/stat, counted behind the name
+_LONGEST_EXEC = 1.0
+_EXEC_PAUSE = 0.0005
+_SESSION_FIELD, _FLAGS_FIELD, _CODE_FIELD, _ENVIRONMENT_FIELD = 3, 6, 23, 47
+"""Fields of ``/proc/<pid>/stat``, counted behind the name."""
+_KERNEL_THREAD = 0x00200000
 _GONE = b"ZX"
 
 
@@ -59,14 +63,45 @@ def kill_marked(mark: str, grace: float, variable: str = ATTEMPT_VARIABLE) -> bo
     return kill_all(lambda: find_marked(mark, variable), grace)
 
 
-def kill_all_marked(marks: Collection[str]) -> bool:
-    """End at once what carries one of `marks`; each look at all processes serves for all of them."""
+def kill_all_marked(marks: Collection[str]) -> list[int]:
+    """End at once what carries one of `marks`; each look at all processes serves for all of them.
+
+    Returns what could not be ended.
+    """
     entries = {f"{ATTEMPT_VARIABLE}={mark}".encode() for mark in marks}
-    return not marks or kill_all(lambda: _having(entries), 0.0)
+    if not marks or kill_all(lambda: _having(entries), 0.0):
+        return []
+    return _having(entries)
 
 
 def _having(entries: Set[bytes]) -> list[int]:
-    return [pid for pid in _own_processes() if not entries.isdisjoint(_read(pid, "environ").split(b"\0"))]
+    until = time.monotonic() + _LONGEST_EXEC
+    return [pid for pid in _own_processes() if not entries.isdisjoint(_environment(pid, until).split(b"\0"))]
+
+
+def _environment(pid: int, until: float) -> bytes:
+    """A process's environment; while a program takes another's place there is none, so it is read again."""
+    environ = _PROC / str(pid) / "environ"
+    try:
+        while not (block := environ.read_bytes()) and _has_one_soon(pid) and time.monotonic() < until:
+            time.sleep(_EXEC_PAUSE)
+    except OSError:
+        return b""  # it has ended, or it is nothing we could have started: its memory is closed to us
+    return block
+
+
+def _has_one_soon(pid: int) -> bool:
+    """Whether a process whose environment was read as empty is a program in the making, or just was.
+
+    Threads of the kernel never have one, who has ended has none any more, and that of a program which
+    was given an empty one begins where it ends. In the making it does so too, but then has no code yet.
+    """
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    if len(fields) <= _ENVIRONMENT_FIELD + 1 or fields[0] in _GONE:
+        return False
+    begin, end = fields[_ENVIRONMENT_FIELD:_ENVIRONMENT_FIELD + 2]
+    is_unfinished = begin != end or fields[_CODE_FIELD] == b"0"
+    return is_unfinished and not int(fields[_FLAGS_FIELD]) & _KERNEL_THREAD
 
 
 def kill_session(session: int, grace: float) -> bool:
@@ -76,7 +111,7 @@ def kill_session(session: int, grace: float) -> bool:
     return kill_all(lambda: _group(session), grace, os.killpg)
 
 
-def kill_all(find: Find, grace: float, send: Callable[[int, int], None] = os.kill) -> bool:
+def kill_all(find: Find, grace: float, send: Callable[[int, int], None] | None = None) -> bool:
     """End what `find` returns until it returns nothing: SIGTERM, after `grace` seconds SIGKILL.
 
     True if nothing was left; False if something was still there five seconds after the first SIGKILL.
@@ -105,10 +140,10 @@ def _wait(done: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def _send(pids: list[int], number: int, send: Callable[[int, int], None]) -> None:
+def _send(pids: list[int], number: int, send: Callable[[int, int], None] | None) -> None:
     for pid in pids:
         try:
-            send(pid, number)
+            (send or os.kill)(pid, number)
         except (ProcessLookupError, PermissionError):
             continue  # it ended by itself, or became somebody else's
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LOOKS_EVERY = 0.2
 """Seconds between two looks at an execution that somebody else runs."""
+SILENT_FOR = 15.0
+"""Seconds without a sign of life after which its runner may have stopped."""
 
 
 @click.group()
@@ -98,8 +100,11 @@ def _wait_until_over(program: Program, runner: WorkflowRunner) -> str:
     """The state in which it ended; should its runner die meanwhile, it is cancelled from here."""
     from aria_core import is_gone
 
+    sign, since = None, time.monotonic()
     while (seen := program.model.ledger.pulse(runner.execution_id)).state in ACTIVE:
-        if is_gone(seen.owner):
+        if sign != (sign := (seen.epoch, seen.batch, seen.beat)):
+            since = time.monotonic()
+        if is_gone(seen.owner) or time.monotonic() - since > SILENT_FOR:
             runner.cancel()
         time.sleep(LOOKS_EVERY)
     return seen.state

@@ -107,6 +107,11 @@ class ThreadExecutor(Executor):
         end.start()
         return True
 
+    def running(self) -> frozenset[CallRef]:
+        """The calls that threads are at."""
+        with self._changed:
+            return frozenset(self._running)
+
     def close(self, grace: float) -> None:
         """End what can be ended; a function that does not return in time goes on without a report."""
         with self._changed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -138,6 +139,21 @@ def test_after_kill_9_it_is_shown_without_a_runner_and_resume_finishes_it(projec
     project.open_gate()
     project("executions", "resume", 1)
     assert state(project) == "succeeded"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
+def test_a_frozen_runner_is_taken_over_and_ends_with_4(project):
+    frozen = project.run_until_gate()
+    time.sleep(1)  # who is stopped in a commit holds the lock of the database as well
+    frozen.send_signal(signal.SIGSTOP)
+    resuming = project.start("executions", "resume", 1)  # it watches for 15 seconds
+    project.wait_for(lambda: project.json("executions", "tasks", 1)[0]["attempts"] == 2, 60)
+    frozen.send_signal(signal.SIGCONT)
+    _, said = end(frozen, code=4)
+    assert "was taken over by" in said
+    project.open_gate()
+    end(resuming, code=0)
+    assert project.json("executions", "show", 1)["state"] == "succeeded"
 
 
 def test_cancelling_an_execution_without_a_runner_cancels_it_here(project):

@@ -6,16 +6,17 @@ import os
 import queue
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from aria_core.clock import SystemClock
-from aria_core.exceptions import FencedError, StorageUnavailableError
+from aria_core.exceptions import AriaError, FencedError, StorageUnavailableError
 from aria_core.modeling.models import Service
 from aria_core.orchestrator import ownership
-from aria_core.orchestrator.ownership import Lease, wait_until_gone
+from aria_core.orchestrator.ownership import Lease, pulse_if_left, wait_until_gone
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.owners import is_gone, this_process
 from aria_core.storage.records import Claim, NewExecution
@@ -73,8 +74,52 @@ def test_an_owner_whose_beat_stands_still_is_gone_after_fifteen_seconds(model_st
                                                                        claim: Claim) -> None:
     clock, ledger = FakeClock(), model_storage.ledger
     seen = ledger.pulse(claim.execution)
-    assert wait_until_gone(ledger, seen, clock) == seen
+    last = wait_until_gone(ledger, seen, clock)
+    assert last is not None
+    assert (last.epoch, last.batch, last.beat) == (seen.epoch, seen.batch, seen.beat)
     assert 15 <= clock.reading - 1000 < 16
+
+
+def test_who_watched_in_its_sleep_looks_once_more(model_storage: ModelStorage, claim: Claim) -> None:
+    ledger = model_storage.ledger
+
+    class Drowsy(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(60)
+            ledger.beat(claim)
+
+    assert wait_until_gone(ledger, ledger.pulse(claim.execution), Drowsy()) is None
+
+
+def test_a_living_process_that_does_not_beat_is_gone_after_fifteen_seconds(
+        model_storage: ModelStorage, claim: Claim) -> None:
+    clock, ledger = FakeClock(), model_storage.ledger
+    ledger.create_graph(claim, [], [], datetime.now(UTC))
+    assert pulse_if_left(ledger, ledger.pulse(claim.execution), clock) is not None
+    assert 15 <= clock.reading - 1000 < 16
+
+
+def test_a_living_process_that_has_not_begun_keeps_its_claim(model_storage: ModelStorage,
+                                                             claim: Claim) -> None:
+    clock, ledger = FakeClock(), model_storage.ledger
+    assert pulse_if_left(ledger, ledger.pulse(claim.execution), clock) is None
+    assert clock.reading == 1000.0
+
+
+def test_a_process_that_ends_while_it_is_watched_is_gone_at_once(model_storage: ModelStorage) -> None:
+    ledger, service = model_storage.ledger, model_storage.service.put(Service(name="s"))
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    owner = {**this_process(), "pid": child.pid, "started": started_at(child.pid)}
+    claim = ledger.claim_new(NewExecution(service.id, "install", {}, owner))
+
+    class Ending(FakeClock):
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            child.communicate()
+
+    clock = Ending()
+    assert wait_until_gone(ledger, ledger.pulse(claim.execution), clock) is not None
+    assert clock.reading - 1000 < 1
 
 
 def test_an_owner_that_beats_meanwhile_lives(model_storage: ModelStorage, claim: Claim) -> None:
@@ -109,8 +154,11 @@ def test_a_lease_notices_a_cancel_within_a_second_and_tells_it_once(model_storag
 
 def test_a_lease_notices_that_another_runner_took_over(model_storage: ModelStorage, claim: Claim,
                                                        lease: Any) -> None:
-    lease[0].start()
     ledger = model_storage.ledger
+    lease[0].start()
+    deadline = SystemClock().monotonic() + 10
+    while not ledger.pulse(claim.execution).beat:  # a beat in between would save the owner
+        assert SystemClock().monotonic() < deadline
     ledger.claim_existing(ledger.pulse(claim.execution), this_process(), retry_failed=False)
     error = lease[1].get(timeout=5)
     assert isinstance(error, FencedError)
@@ -126,6 +174,54 @@ def test_a_lease_beats(model_storage: ModelStorage, claim: Claim, lease: Any,
     deadline = SystemClock().monotonic() + 10
     while model_storage.ledger.pulse(claim.execution).beat < before + 2:
         assert SystemClock().monotonic() < deadline
+
+
+def test_an_owner_that_is_asked_shows_at_once_that_it_lives(model_storage: ModelStorage, claim: Claim,
+                                                           lease: Any) -> None:
+    ledger, clock = model_storage.ledger, SystemClock()
+    lease[0].start()
+    deadline = clock.monotonic() + 10
+    while not ledger.pulse(claim.execution).beat:  # the first; the next one would come in five seconds
+        assert clock.monotonic() < deadline
+    begin = clock.monotonic()
+    assert wait_until_gone(ledger, ledger.pulse(claim.execution), clock) is None
+    assert clock.monotonic() - begin < 3
+
+
+def test_asking_an_owner_changes_nothing_else(model_storage: ModelStorage, claim: Claim) -> None:
+    ledger = model_storage.ledger
+    seen = ledger.pulse(claim.execution)
+    ledger.ask_to_beat(seen, "me")
+    assert ledger.pulse(claim.execution) == replace(seen, owner={**(seen.owner or {}), "asked": "me"})
+    ledger.claim_existing(seen, this_process(), retry_failed=False)
+    ledger.ask_to_beat(seen, "me, too late")
+    assert ledger.pulse(claim.execution).owner == this_process()
+
+
+def test_nobody_can_be_asked_to_beat(model_storage: ModelStorage, claim: Claim) -> None:
+    ledger = model_storage.ledger
+    seen = ledger.pulse(claim.execution)
+    ledger.release(claim)
+    ledger.ask_to_beat(seen, "me")
+    assert ledger.pulse(claim.execution).owner is None
+
+
+class BrokenLedger:
+    """Nothing can be read from it, for a reason nobody has thought of."""
+
+    def pulse(self, execution: int) -> Any:
+        raise ZeroDivisionError("a mistake")
+
+
+def test_a_lease_that_breaks_ends_the_ownership_and_says_why(claim: Claim) -> None:
+    changes: queue.Queue[Any] = queue.Queue()
+    lease = Lease(BrokenLedger(), claim, SystemClock(), changes.put)  # type: ignore[arg-type]
+    lease.start()
+    error = changes.get(timeout=10)
+    assert isinstance(error, AriaError)
+    assert "ZeroDivisionError: a mistake" in str(error)
+    assert isinstance(error.__cause__, ZeroDivisionError)
+    lease.stop()
 
 
 def test_an_owner_gives_up_when_it_cannot_beat_for_long(model_storage: ModelStorage, claim: Claim, lease: Any,

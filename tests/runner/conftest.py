@@ -88,6 +88,10 @@ class Lab:
     def effects(self) -> list[str]:
         return self.effects_file.read_text().splitlines() if self.effects_file.exists() else []
 
+    @staticmethod
+    def wait_until(condition: Callable[[], object], what: str) -> None:
+        wait_until(condition, what)
+
     def wait_for_effect(self, line: str) -> None:
         wait_until(lambda: line in self.effects, f"{line!r} among the effects")
 

@@ -26,6 +26,7 @@ from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.exceptions import ActiveExecutionsError
 from aria_core.storage.owners import this_process
 from aria_core.storage.records import Batch, Claim
+from aria_core.worker import processes
 from aria_core.worker.calls import CallRef, mark_of
 
 
@@ -172,6 +173,7 @@ def test_a_runner_that_was_taken_over_changes_nothing_any_more(lab: Any) -> None
     lab.wait_for_effect("a")
     lab.wait_for_state(runner, "a", "started")  # nothing else moves the row then
     ledger = lab.model.ledger
+    lab.wait_until(lambda: ledger.pulse(runner.execution_id).beat, "the first beat")
     thief = ledger.claim_existing(ledger.pulse(runner.execution_id), this_process(), retry_failed=False)
     gate(lab).touch()
     assert isinstance(wait(), FencedError)
@@ -300,6 +302,36 @@ def test_what_an_attempt_left_is_ended_also_if_the_one_who_took_over_first_died_
         finally:
             left.kill()
     wait()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
+def test_what_an_attempt_left_and_cannot_be_ended_is_named_and_nothing_is_taken_over(
+        lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with a program that has become another user's: the kernel refuses to signal it."""
+    execution = orphaned(lab)
+    task = lab.model.ledger.load_graph(execution)[0]
+    mark = mark_of(CallRef(execution, task.id, 1), origin_of(lab.service))
+    kill = os.kill
+    with subprocess.Popen(["sleep", "300"], env={**os.environ, "ARIA_ATTEMPT": mark}) as stubborn:
+
+        def refusing(pid: int, number: int) -> None:
+            if pid == stubborn.pid:
+                raise PermissionError
+            kill(pid, number)
+
+        monkeypatch.setattr(processes, "_FORCE_SECONDS", 0.2)
+        monkeypatch.setattr(os, "kill", refusing)
+        try:
+            runner = lab.runner(execution_id=execution)
+            for go_on in (runner.execute, runner.cancel):
+                with pytest.raises(ResumeRefusedError, match=rf"processes {stubborn.pid}\)"):
+                    go_on()
+                row = lab.model.execution.get(execution)
+                assert (row.owner, [task.attempts for task in row.tasks]) == (None, [1])
+                assert stubborn.poll() is None
+        finally:
+            monkeypatch.setattr(os, "kill", kill)
+            stubborn.kill()
 
 
 def orphaned(lab: Any) -> int:

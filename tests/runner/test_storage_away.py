@@ -96,7 +96,7 @@ def test_a_runner_that_could_not_let_go_does_not_block_its_own_process(
 
 def test_a_runner_of_the_same_process_that_works_is_not_taken_for_one_that_is_lost(
         lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ownership, "TAKES_OVER_AFTER", 0.0)
+    monkeypatch.setattr(ownership, "TAKES_OVER_AFTER", 4.0)  # less than the time between two beats
     gate = lab.directory / "gate"
     runner = lab.runner(steps=[{"label": "a", "do": "wait_for", "arguments": {"file": str(gate)}}])
     wait = lab.in_thread(runner)

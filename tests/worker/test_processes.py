@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -103,3 +105,32 @@ def test_a_session_is_ended_without_those_who_left_it(mark: str) -> None:
 
 def test_nothing_to_end_is_fine(mark: str) -> None:
     assert kill_marked(mark, 5)
+
+
+EXECS_FOREVER = "#!/bin/sh\nprintf . >>\"$1\"\nexec \"$0\" \"$1\"\n"
+
+
+def test_a_process_that_becomes_another_program_all_the_time_is_found_by_every_look(
+        mark: str, tmp_path: Path) -> None:
+    script, turns = tmp_path / "again", tmp_path / "turns"
+    script.write_text(EXECS_FOREVER)
+    script.chmod(0o700)
+    with subprocess.Popen([script, turns], env={**os.environ, "ARIA_ATTEMPT": mark}) as child:
+        try:
+            while not turns.exists():
+                time.sleep(0.001)
+            before = turns.stat().st_size
+            assert [find_marked(mark) for _ in range(200)] == [[child.pid]] * 200
+            assert turns.stat().st_size > before + 20, "it did not change its program meanwhile"
+        finally:
+            child.kill()
+
+
+def test_programs_without_an_environment_do_not_hold_up_a_look(mark: str) -> None:
+    with ExitStack() as stack:
+        bare = [stack.enter_context(subprocess.Popen(["/bin/sleep", "300"], env={})) for _ in range(20)]
+        for each in bare:
+            stack.callback(each.kill)
+        begin = time.monotonic()
+        assert [find_marked(mark) for _ in range(10)] == [[]] * 10
+        assert time.monotonic() - begin < 5

@@ -162,6 +162,14 @@ class SqlLedger(Ledger):
                 raise _fenced(claim)
             return Pulse(*connection.execute(_PULSE.where(_execution.c.id == claim.execution)).one())
 
+    def ask_to_beat(self, seen: Pulse, asker: str) -> None:
+        """See `Ledger.ask_to_beat`."""
+        asked = update(_execution).where(
+            _execution.c.id == seen.execution, _execution.c.epoch == seen.epoch,
+            _execution.c.owner.is_not(None)).values(owner={**(seen.owner or {}), "asked": asker})
+        with self._database.write() as connection:
+            connection.execute(asked)
+
     def release(self, claim: Claim) -> None:
         """See `Ledger.release`."""
         with self._database.write() as connection:
