@@ -131,7 +131,8 @@ class Case:
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         with self.engine.connect() as connection:
-            rows = connection.execute(text(f"SELECT * FROM {table} ORDER BY id"))  # noqa: S608
+            rows = connection.execute(text(
+                f"SELECT * FROM {table} ORDER BY id"))  # noqa: S608  # nosec B608 # a name of ours
             return [dict(row._mapping) for row in rows]
 
     def name(self, task: int) -> str:
