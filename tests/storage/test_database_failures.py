@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -16,13 +17,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError
 
 from aria_core.exceptions import StorageError, StorageLostError, StorageUnavailableError
 from aria_core.modeling.models import ServiceTemplate
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.sql import SqlModelStorage, database, postgresql
-from aria_core.testing.sample import add_service
+from aria_core.testing.sample import add_service, elsewhere
 
 HOLD_THE_LOCK = """
 import sqlite3, sys
@@ -213,6 +215,16 @@ def test_a_damaged_file_is_not_waited_for(file: Path) -> None:
         assert len(storage.service.list()) == 0
 
 
+def test_a_damaged_schema_is_told_although_it_cannot_be_quoted(file: Path) -> None:
+    with SqlModelStorage(f"sqlite:///{file}"):
+        """Makes the tables."""
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"CREATE TABLE", b"CRE\xd9TE TABLE"))
+    with pytest.raises(StorageUnavailableError) as refused:
+        SqlModelStorage(f"sqlite:///{file}").open()
+    assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize(("column", "value"), [
     ("content", "{not json"), ("content", "[" * 100_000), ("created_at", "yesterday"), ("name", b"\xff\xfe")])
 def test_a_value_that_cannot_be_read_is_told_in_a_sentence(
@@ -310,3 +322,51 @@ def test_a_client_that_stands_still_in_a_transaction_does_not_block_others(
             with two.database.write() as other:
                 other.execute(text("UPDATE service SET description = 'two'"))
         assert [each.description for each in two.service] == ["two"]
+
+
+def test_a_connection_that_breaks_while_rows_are_written_is_told_in_one_sentence(
+        model_storage: ModelStorage) -> None:
+    assert isinstance(model_storage, SqlModelStorage)
+    service = add_service(model_storage)
+    engine = model_storage.database.writer
+
+    broken: list[bool] = []
+
+    def break_it(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if broken or not statement.startswith("UPDATE"):
+            return
+        broken.append(True)
+        if connection.dialect.name == "postgresql":
+            with contextlib.suppress(DBAPIError):
+                connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        else:
+            storage_failure = sqlite3.OperationalError("disk I/O error")
+            storage_failure.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            raise storage_failure
+
+    service.description = "changed"
+    event.listen(engine, "before_cursor_execute", break_it)
+    with pytest.raises(StorageUnavailableError):
+        model_storage.service.update(service)
+    service.description = "changed after all"
+    model_storage.service.update(service)
+    assert elsewhere(lambda: [each.description for each in model_storage.service]) == ["changed after all"]
+
+
+def test_a_connection_that_breaks_at_the_commit_is_told_in_one_sentence(
+        postgresql_url: str, postgresql_admin: Callable[[str], None]) -> None:
+    with SqlModelStorage(postgresql_url) as storage:
+        service = add_service(storage)
+
+        def break_it(_: Connection) -> None:
+            postgresql_admin("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+                             f"'{storage.database.url.database}'")
+
+        service.description = "changed"
+        event.listen(storage.database.writer, "commit", break_it)
+        with pytest.raises(StorageUnavailableError):
+            storage.service.update(service)
+        event.remove(storage.database.writer, "commit", break_it)
+        service.description = "changed after all"
+        storage.service.update(service)
+        assert [each.description for each in storage.service] == ["changed after all"]

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from aria_core.exceptions import StorageError, StorageUnavailableError
+from aria_core.exceptions import StorageError, StorageLostError, StorageUnavailableError
 from aria_core.storage.sql.failures import connection_is_doubtful, first_line, is_busy, meaning_of
 from aria_core.storage.sql.lock_holder import describe_lock_holder
 from aria_core.storage.sql.opened_files import OpenedFiles
@@ -213,6 +213,13 @@ class Database:
             raise
         except SQLAlchemyError as error:
             raise self.told(error) from error
+        except UnicodeDecodeError as error:
+            raise self.garbled(error) from error
+
+    def garbled(self, error: UnicodeDecodeError) -> StorageLostError:
+        """What SQLite says about a file whose names of tables are damaged cannot even be read."""
+        return StorageLostError(
+            f"the database {self.shown_url} cannot be used: it is damaged ({error.reason})")
 
     def told(self, error: SQLAlchemyError) -> StorageError:
         """The error that tells what happened: see `meaning_of`."""

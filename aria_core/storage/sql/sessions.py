@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, event, inspect
-from sqlalchemy.exc import DataError, InvalidRequestError, SQLAlchemyError
+from sqlalchemy.exc import DataError, InvalidRequestError, SAWarning, SQLAlchemyError
 from sqlalchemy.orm import Mapper, ORMExecuteState, Session, object_session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -71,6 +72,8 @@ class ReadSession(Session):
             return state.invoke_statement().freeze()()
         except SQLAlchemyError as error:
             raise self._database.told(error) from error
+        except UnicodeDecodeError as error:
+            raise self._database.garbled(error) from error
         finally:
             self._release()
 
@@ -102,10 +105,15 @@ class TableSession(ReadSession):
                 self._write_checked()
         except BaseException:
             self._writer = None
-            self.rollback()
+            self._roll_back()
             raise
         self._writer = None
         self.commit()
+
+    def _roll_back(self) -> None:
+        with warnings.catch_warnings():  # of a connection that broke: its transaction has ended with it
+            warnings.simplefilter("ignore", SAWarning)
+            self.rollback()
 
     def _write_checked(self) -> None:
         for each in (*self.new, *self.dirty):

@@ -24,7 +24,7 @@ def prepare_file(file: Path) -> None:
         _switch_to_wal(file)
     except OSError as error:
         raise StorageUnavailableError(f"the database file {file} cannot be used: {error.strerror}") from error
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # its message may quote what is damaged
         raise StorageUnavailableError(f"the database file {file} cannot be used: {error}") from error
 
 
