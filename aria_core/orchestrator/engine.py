@@ -155,7 +155,7 @@ class Engine:
         self._draft.failed_attempts = self._progress.budget.spent
         traceback = storable(report.traceback) if isinstance(report, Failed) else ""
         self._draft.attempts.append(AttemptRow(
-            task.row.id, task.attempts, "lost" if isinstance(report, Lost) else "failed",
+            task.row.id, task.attempts, "lost" if task.counts_as_lost(report) else "failed",
             failure_text(report, task), traceback, task.where))
         self._around.log("ERROR" if wait is None else "WARNING", f"{task.row.name} failed: {task.reason}",
                          task.row.id, task.attempts, traceback or None)

@@ -149,7 +149,7 @@ class TaskProgress:
         """
         self.reason = failure_text(report, self)
         self.ended_at = now
-        counted_lost = isinstance(report, Lost) and self.ending != "timeout"
+        counted_lost = self.counts_as_lost(report)
         self.lost += counted_lost
         self.failures += not counted_lost
         if self._was_last(report):
@@ -160,6 +160,10 @@ class TaskProgress:
         if after is not None:
             return min(after, LONGEST_WAIT)
         return self.policy.delay(self.failures + self.lost, random)
+
+    def counts_as_lost(self, report: Failed | Lost) -> bool:
+        """Whether its attempt vanished; one that we ended because its time was over has failed."""
+        return isinstance(report, Lost) and self.ending != "timeout"
 
     def _was_last(self, report: Failed | Lost) -> bool:
         if self.row.ignore_failure or (isinstance(report, Failed) and not self._may_retry(report)):

@@ -15,20 +15,25 @@ An extension author derives a class and says what is put to the test::
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aria_core.config import Config
+from aria_core.modeling.specification import LoadedTemplate
+from aria_core.testing.crash_runner import make_service
 from aria_core.testing.effects import EFFECTS, SECONDS
 from aria_core.testing.fault_points import IN_COMMIT, POINTS, Fault, forget_fault, plan_fault, reached
-from aria_core.testing.judge import Judge
+from aria_core.testing.judge import Judge, read_effects
 
 PATIENCE = 60.0
 """Seconds that one runner of a crash test may take."""
@@ -41,6 +46,14 @@ _PROCESSES = get_context("forkserver")
 _PROCESSES.set_forkserver_preload([
     "aria_core.testing.crash_runner", "aria_core.extensions.drivers", "aria_core.extensions.hooks",
     "aria_core.orchestrator.worker_pool", "aria_core.storage.sql", "networkx", "sqlite3"])
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Wait for a condition; ``AssertionError`` with `what` was waited for."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.01)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +95,23 @@ class CrashProcess:
         assert code is not None, f"a runner did not end within {seconds} s: {_text(self._err)}"
         return Ended(code, _text(self._out), _text(self._err))
 
+    def memory(self) -> tuple[int, int]:
+        """Its resident memory in bytes, now and at most since `forget_peak`; zeros if it has ended."""
+        try:
+            lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        except OSError:
+            return 0, 0
+        sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Vm")}
+        return sizes.get("VmRSS", 0), sizes.get("VmHWM", 0)
+
+    def forget_peak(self) -> None:
+        """Count what it has at most from now on."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def limit(self, what: int, soft: int) -> None:
+        """Set a soft limit of ``resource`` for it, while it runs."""
+        resource.prlimit(self.pid, what, (soft, resource.prlimit(self.pid, what)[1]))
+
     def kill(self) -> None:
         """End it now."""
         self._process.kill()
@@ -119,6 +149,11 @@ class CrashSite:
         assert done.code == 0, done.complained
         self.judge.watch()
 
+    def offer(self, template: LoadedTemplate, plugins: Iterable[Path] = ()) -> None:
+        """Make the tables and a service of another template, which has the input ``directory``."""
+        make_service(Config.load(directory=self.directory), self.directory, template, plugins)
+        self.judge.watch()
+
     def let_operations_last(self, seconds: float) -> None:
         """From now on, also those that run."""
         made = self.directory / f"{SECONDS}.new"
@@ -147,12 +182,20 @@ class CrashSite:
             what = "start" if done.complained.startswith("NotFoundError") else "resume"
         raise AssertionError(f"not ended after {_RESUMES} resumes: {done.complained}")
 
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The rows of the latest execution's operations by the names of their nodes, read by SQL."""
+        rows = self.judge.rows(
+            "SELECT task.*, node.name AS node FROM task JOIN node ON node.id = task.node_id "
+            "WHERE stub IS NULL AND execution_id = (SELECT max(id) FROM execution) ORDER BY position")
+        return {row["node"]: row for row in rows}
+
+    def count(self, what: str) -> int:
+        """How many lines of the effects file say ``begin`` or ``end``."""
+        return sum(1 for each in read_effects(self.directory / EFFECTS) if each.what == what)
+
     def wait_until_reached(self, point: str) -> None:
         """Until somebody was at a fault point."""
-        until = time.monotonic() + PATIENCE
-        while not reached(self.directory).get(point):
-            assert time.monotonic() < until, f"nobody came to {point}: {reached(self.directory)}"
-            time.sleep(0.01)
+        wait_until(lambda: reached(self.directory).get(point), point)
 
     def assert_promises_kept(self) -> None:
         """Fail with every violation there is, now that no runner works."""

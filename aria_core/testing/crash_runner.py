@@ -1,9 +1,9 @@
 """A runner that can be killed at every fault point: ``python -m aria_core.testing.crash_runner DIRECTORY …``.
 
 The directory holds an ``aria.toml``, which says what executor and what storages are put to the test.
-``prepare`` makes the tables and the service, ``start`` installs it, ``fail`` runs an execution that fails,
-``resume`` goes on with the latest execution and ``cancel`` cancels it. Exit codes are those of the command
-line ``aria``; SIGTERM stops the runner, not the execution.
+``prepare`` makes the tables and the service, ``start`` installs it (or runs another workflow), ``fail`` runs
+an execution that fails, ``resume`` goes on with the latest execution and ``cancel`` cancels it. Exit codes
+are those of the command line ``aria``; SIGTERM stops the runner, not the execution.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,6 +64,16 @@ def crash_template() -> LoadedTemplate:
     return builder.load()
 
 
+def make_service(config: Config, directory: Path, template: LoadedTemplate,
+                 plugins: Iterable[Path] = ()) -> None:
+    """Make the tables, install the plugins, and make a service of the template; nothing strikes here."""
+    with Application(config) as plain:
+        for each in plugins:
+            plain.plugin_manager.install(each)
+        stored = store_template(plain.model_storage, plain.resource_storage, template)
+        create_service(plain.model_storage, stored, SERVICE, {"directory": str(directory)})
+
+
 class CrashRunner:
     """The parts that the directory's configuration names, with fault points around them."""
 
@@ -73,9 +83,7 @@ class CrashRunner:
 
     def prepare(self) -> None:
         """Make the tables, the template and the service; nothing strikes here."""
-        with Application(Config.load()) as plain:
-            template = store_template(plain.model_storage, plain.resource_storage, crash_template())
-            create_service(plain.model_storage, template, SERVICE, {"directory": str(self._directory)})
+        make_service(Config.load(), self._directory, crash_template())
 
     def start(self, workflow: str, **inputs: str) -> str:
         """Run a new execution; its state at the end."""
@@ -126,6 +134,8 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="crash_runner")
     parser.add_argument("directory", type=Path)
     parser.add_argument("what", choices=("prepare", "start", "fail", "resume", "cancel"))
+    parser.add_argument("--workflow", default="install", help="what `start` runs")
+    parser.add_argument("--input", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args(arguments)
     os.chdir(given.directory)
     try:
@@ -142,7 +152,7 @@ def _do(given: argparse.Namespace, runner: CrashRunner) -> str:
             runner.prepare()
             return ""
         case "start":
-            return runner.start("install")
+            return runner.start(given.workflow, **dict(each.split("=", 1) for each in given.input))
         case "fail":
             return runner.start("execute_operation", interface_name="Test", operation_name="break")
         case "resume":

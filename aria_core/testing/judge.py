@@ -91,6 +91,15 @@ class Judge:
         """Let go of the database."""
         self._engine.dispose()
 
+    def rows(self, query: str) -> list[dict[str, Any]]:
+        """What an SQL query finds."""
+        with self._engine.connect() as connection:
+            return [dict(row._mapping) for row in connection.execute(text(query))]
+
+    def history(self) -> list[Change]:
+        """Every change of a state, in order."""
+        return read_history(self._engine)
+
     def violations(self) -> list[Violation]:
         """Everything that is not as promised, now that no runner is at work.
 

@@ -21,7 +21,7 @@ import random
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,18 +29,32 @@ from typing import Any
 
 import pytest
 
+from aria_core.modeling.builder import TemplateBuilder
+from aria_core.modeling.specification import LoadedTemplate, OperationSpec
 from aria_core.testing.crash import CrashSite
 
 LONG = os.environ.get("ARIA_FAULTS") == "long"
 LONGEST_TEST = 6 * 3600
+CODE = Path(__file__).parent / "service"
+"""Operations that harm."""
 
 
 def configuration(executor: str, url: str, **more: Any) -> str:
     """The text of an ``aria.toml``; `more` are further keywords of the executor."""
-    lines = [f'use = "{executor}"', "slots = 2"] if executor != "dry" else ['use = "dry"']
-    lines += [f"{name} = {json.dumps(value)}" for name, value in more.items()]
+    keywords = {"use": executor, **({} if executor == "dry" else {"slots": 2}), **more}
+    lines = [f"{name} = {json.dumps(value)}" for name, value in keywords.items()]
     return "\n".join(["[executor]", *lines, "[model_storage]", 'use = "sql"', f'url = "{url}"',
-                      "[resource_storage]", 'use = "file"', 'directory = "resources"', ""])
+                      "[resource_storage]", 'use = "file"', 'directory = "resources"',
+                      "[plugins]", 'directory = "plugins"', ""])
+
+
+def template_of(operations: Mapping[str, OperationSpec], code: Path) -> LoadedTemplate:
+    """A node for each of these operations, which creates it."""
+    builder = TemplateBuilder("harm")
+    builder.input("directory", "string")
+    for name, operation in operations.items():
+        builder.node(name, operations={"create": operation})
+    return builder.load(code)
 
 
 class Trial:
@@ -67,11 +81,18 @@ class Trial:
         return configuration(self.cell.executor, self.url)
 
     @contextmanager
-    def site(self, *, prepared: bool = True) -> Iterator[CrashSite]:
-        """A `CrashSite`, closed at the end of the block."""
-        site = CrashSite(self.directory, self.configuration, self.url)
+    def site(self, *, prepared: bool = True, operations: Mapping[str, OperationSpec] | None = None,
+             code: Path = CODE, plugins: Iterable[Path] = (), **executor: Any) -> Iterator[CrashSite]:
+        """A `CrashSite`, closed at the end of the block.
+
+        With `operations`, each creates a node of its name; they may call what is in `code` and `plugins`.
+        `executor` are keywords of the executor.
+        """
+        site = CrashSite(self.directory, configuration(self.cell.executor, self.url, **executor), self.url)
         try:
-            if prepared:
+            if operations is not None:
+                site.offer(template_of(operations, code), plugins)
+            elif prepared:
                 site.prepare()
             yield site
         finally:
@@ -190,7 +211,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     lines = defaultdict(list)
     for outcome in ("passed", "failed", "error"):
         for report in terminalreporter.stats.get(outcome, []):
-            properties = dict(report.user_properties)
+            properties = dict(getattr(report, "user_properties", ()))  # a file that cannot be read has none
             if "cell" in properties and (report.when == "call" or outcome == "error"):
                 row = properties["cell"]
                 lines[row["case"]].append(_line(row, outcome, report.nodeid))

@@ -23,7 +23,9 @@ MATRIX = {
     6: ON_SQLITE,  # frozen with SQLite's write lock
     7: ON_PROCESSES, 8: ON_PROCESSES,  # eight resumes, eight starts
     9: ALL, 10: ALL,  # cancel against finish, kill -9 while cancelling
-    11: ON_PROCESSES, 12: ON_PROCESSES, 13: ON_PROCESSES,  # operations that die, leave, hang
+    # Operations that die or leave: a Python function on the thread executor takes its runner with it, which
+    # is case 1. Those that hang or leave daemons: scripts, which are children on every executor.
+    11: ON_PROCESSES, 12: ON_PROCESSES, 13: ALL, 14: ALL,
     15: ON_SQLITE, 16: ALL, 17: ON_SQLITE, 18: ON_SQLITE,  # plugins and outputs that harm
     19: ON_SQLITE, 20: ON_SQLITE, 21: ON_SQLITE,  # a busy database, a full disk, a failing one
     22: ON_SQLITE, 23: ON_SQLITE, 24: ON_SQLITE,  # read-only, replaced, corrupted

@@ -169,6 +169,8 @@ def test_an_operation_over_its_time_counts_as_failed(lab: Any) -> None:
     with pytest.raises(ExecutionFailedError, match=r"timed out after 0\.2 s"):
         lab.run({"label": "a", "do": "nap", "arguments": {"seconds": 600}, "timeout": 0.2, "max_attempts": 1})
     assert lab.effects == ["a"]
+    (attempt,) = lab.model.attempt.iter()
+    assert (attempt.outcome, attempt.error) == ("failed", "timed out after 0.2 s")
 
 
 def test_a_workflow_that_raises_fails_its_execution_and_stores_no_task(lab: Any, events: list[Event]) -> None:
