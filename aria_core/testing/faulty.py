@@ -73,6 +73,10 @@ class FaultyLedger(Ledger):
         """See `Ledger.beat`."""
         return self._around(lambda: self._inner.beat(claim), "beat")
 
+    def ask_to_beat(self, seen: Pulse, asker: str) -> None:
+        """See `Ledger.ask_to_beat`."""
+        self._inner.ask_to_beat(seen, asker)
+
     def release(self, claim: Claim) -> None:
         """See `Ledger.release`."""
         self._around(lambda: self._inner.release(claim), "release")
@@ -209,6 +213,10 @@ class FaultyExecutor(Executor):
         follows = self._inner.terminate(ref, grace)
         self._points.after("terminate")
         return follows
+
+    def running(self) -> frozenset[CallRef]:
+        """See `Executor.running`."""
+        return self._inner.running()
 
     def close(self, grace: float) -> None:
         """See `Executor.close`."""
