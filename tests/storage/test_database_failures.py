@@ -297,6 +297,7 @@ def black_hole(postgresql_url: str) -> Iterator[tuple[BlackHole, str]]:
 def test_a_server_that_falls_silent_is_given_up(
         black_hole: tuple[BlackHole, str], monkeypatch: pytest.MonkeyPatch, during: str) -> None:
     monkeypatch.setattr(postgresql, "ANSWERS_WITHIN", 1.0)
+    monkeypatch.setattr(postgresql, "HOLDS_BACK", 0.0)
     hole, url = black_hole
     with SqlModelStorage(url) as storage:
         service = add_service(storage)
@@ -309,6 +310,22 @@ def test_a_server_that_falls_silent_is_given_up(
                 storage.service_template.put(ServiceTemplate(name="after"))
         assert time.monotonic() - began < 15
         hole.swallows.clear()
+        assert storage.service.get(service.id).name == service.name
+
+
+def test_who_has_asked_a_silent_server_in_vain_need_not_wait_for_each_further_statement(
+        black_hole: tuple[BlackHole, str]) -> None:
+    hole, url = black_hole
+    with SqlModelStorage(url) as storage:
+        service = add_service(storage)
+        hole.swallows.set()
+        began = time.monotonic()
+        for _ in range(5):
+            with pytest.raises(StorageUnavailableError):
+                storage.ledger.active(service.id)
+        assert time.monotonic() - began < 5 * postgresql.PINGS_WITHIN
+        hole.swallows.clear()
+        time.sleep(postgresql.HOLDS_BACK)
         assert storage.service.get(service.id).name == service.name
 
 

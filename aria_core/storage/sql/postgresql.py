@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
@@ -13,6 +13,12 @@ from sqlalchemy import Connection, Engine, event
 
 ANSWERS_WITHIN = 10.0
 """Seconds without a byte from the server after which a connection is given up."""
+PINGS_WITHIN = 3.0
+"""The same for a connection that is asked, before it is used, whether it still is one."""
+HOLDS_BACK = 1.0
+"""Seconds after a vain attempt to connect in which there is no other: who gives up has more to write, and
+each line of that would wait as long.
+"""
 LEFT_OPEN_FOR = 10.0
 """Seconds after which the server ends a transaction whose client stands still, as when it was stopped."""
 _DEFAULTS: Mapping[str, int] = MappingProxyType({
@@ -63,12 +69,44 @@ def _answered(gen: Any, patience: float) -> Any:
 
 def make_impatient(engine: Engine) -> None:
     """Have `engine` make such connections; what its URL says about time-outs holds."""
-    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "do_connect", _Server().connect)
     event.listen(engine, "connect", _prepare)
+    dialect: Any = engine.dialect
+    dialect.do_ping = _brief(dialect.do_ping)
 
 
-def _connect(_dialect: Any, _record: Any, arguments: Any, keywords: Any) -> Any:
-    return ImpatientConnection.connect(*arguments, **{**_DEFAULTS, **keywords})
+class _Server:
+    """Where the connections of one engine lead to."""
+
+    def __init__(self) -> None:
+        self._vain: tuple[float, str] | None = None
+        """When an attempt to connect got no answer, if that was the last one, and how that was told."""
+
+    def connect(self, _dialect: Any, _record: Any, arguments: Any, keywords: Any) -> Any:
+        hurry: dict[str, int] = {}
+        if self._vain is not None:
+            moment, told = self._vain
+            if time.monotonic() < moment + HOLDS_BACK:
+                raise psycopg.OperationalError(told)
+            hurry = {"connect_timeout": 2}
+        try:
+            made = ImpatientConnection.connect(*arguments, **{**_DEFAULTS, **hurry, **keywords})
+        except psycopg.errors.ConnectionTimeout as error:
+            self._vain = time.monotonic(), str(error)
+            raise
+        self._vain = None
+        return made
+
+
+def _brief(ping: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    def ping_briefly(connection: ImpatientConnection) -> bool:
+        connection.patience = min(PINGS_WITHIN, ANSWERS_WITHIN)
+        try:
+            return ping(connection)
+        finally:
+            connection.patience = None
+
+    return ping_briefly
 
 
 def _prepare(connection: Any, _: Any) -> None:
