@@ -75,6 +75,14 @@ def _start(directory: Path) -> Any:
     raise RuntimeError(f"PostgreSQL did not start; its log is {directory / 'log'}")
 
 
+@pytest.fixture
+def own_postgresql_server(postgresql_server: Any) -> Iterator[Any]:
+    """A PostgreSQL that only this test uses, with the settings it is shipped with."""
+    server = _start(Path(tempfile.mkdtemp(prefix="aria-pg-own-")))
+    yield server
+    server.cleanup()
+
+
 @pytest.fixture(scope="session")
 def postgresql_admin(postgresql_server: Any) -> Iterator[Callable[[str], None]]:
     """Runs one statement as the superuser, outside transactions."""

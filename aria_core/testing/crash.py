@@ -34,6 +34,7 @@ from aria_core.testing.crash_runner import make_service
 from aria_core.testing.effects import EFFECTS, SECONDS
 from aria_core.testing.fault_points import IN_COMMIT, POINTS, Fault, forget_fault, plan_fault, reached
 from aria_core.testing.judge import Judge, read_effects
+from aria_core.testing.wrong_clock import CLOCK
 
 PATIENCE = 60.0
 """Seconds that one runner of a crash test may take."""
@@ -88,6 +89,11 @@ class CrashProcess:
         """Whether it has not ended."""
         return self._process.is_alive()
 
+    def wait_until_stopped(self) -> None:
+        """Until a SIGSTOP has stopped it; ``AssertionError`` if it ends instead."""
+        wait_until(lambda: _is_stopped(self.pid) or not self.is_running(), "a SIGSTOP")
+        assert self.is_running(), f"it was not stopped: {_text(self._err)}"
+
     def end(self, seconds: float = PATIENCE) -> Ended:
         """Wait for its end; ``AssertionError`` if that does not come."""
         self._process.join(seconds)
@@ -129,6 +135,11 @@ def _be_a_runner(out: str, err: str, *arguments: str) -> None:
     os._exit(code)
 
 
+def _is_stopped(pid: int) -> bool:
+    fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return fields[:1] == ["T"]
+
+
 def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
@@ -156,9 +167,18 @@ class CrashSite:
 
     def let_operations_last(self, seconds: float) -> None:
         """From now on, also those that run."""
-        made = self.directory / f"{SECONDS}.new"
+        self._write(SECONDS, seconds)
+
+    def set_clock(self, seconds: float) -> None:
+        """Set the date of runners wrong by so many seconds: those launched from now on, and those that
+        were launched after the first time.
+        """
+        self._write(CLOCK, seconds)
+
+    def _write(self, name: str, seconds: float) -> None:
+        made = self.directory / f"{name}.new"
         made.write_text(str(seconds))
-        made.replace(self.directory / SECONDS)
+        made.replace(self.directory / name)
 
     def launch(self, *arguments: str) -> CrashProcess:
         """Begin ``crash_runner`` with these arguments."""

@@ -4,17 +4,20 @@ The directory holds an ``aria.toml``, which says what executor and what storages
 ``prepare`` makes the tables and the service, ``start`` installs it (or runs another workflow), ``fail`` runs
 an execution that fails, ``resume`` goes on with the latest execution and ``cancel`` cancels it. Exit codes
 are those of the command line ``aria``; SIGTERM stops the runner, not the execution.
+If the directory has a file ``clock``, the runner's date is wrong by so many seconds as stand there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from aria_core.application import Application
 from aria_core.config import Config
@@ -29,15 +32,18 @@ from aria_core.exceptions import (
 from aria_core.modeling.builder import NodeBuilder, TemplateBuilder, call
 from aria_core.modeling.expressions import get_input
 from aria_core.modeling.models import Service
-from aria_core.modeling.specification import LoadedTemplate
+from aria_core.modeling.specification import LoadedTemplate, OperationSpec
 from aria_core.orchestrator.exceptions import ActiveExecutionsError
 from aria_core.orchestrator.topology import create_service, store_template
 from aria_core.orchestrator.workflow_runner import WorkflowRunner
 from aria_core.testing.fault_points import FaultPoints, note_runner
 from aria_core.testing.faulty import FaultyExecutor, FaultyStorage, reach_in_commits
+from aria_core.testing.wrong_clock import CLOCK, follow_clock
 
 SERVICE = "crash"
 STOP_GRACE = 0.2
+RETRY_INTERVAL = 2.0
+"""Seconds between two attempts of the operation ``Test.try``."""
 
 _EFFECTS = "aria_core.testing.effects"
 _CODES = ((ExecutionFailedError, 1), (ActiveExecutionsError, 3), (ExecutionOwnedError, 3), (FencedError, 4),
@@ -45,22 +51,30 @@ _CODES = ((ExecutionFailedError, 1), (ActiveExecutionsError, 3), (ExecutionOwned
 
 
 def crash_template() -> LoadedTemplate:
-    """Four nodes in a diamond; operations that fail once, take time, and store attributes early."""
+    """Four nodes in a diamond; operations that fail once, take time, and store attributes early.
+
+    A fifth has operations that only some tests run, and there is a workflow of very many tasks.
+    """
     builder = TemplateBuilder(SERVICE)
     builder.input("directory", "string")
 
+    def operation(kind: str, retry_interval: float = 0.0) -> OperationSpec:
+        return call(f"{_EFFECTS}:{kind}", retry_interval=retry_interval,
+                    inputs={"directory": get_input("directory")})
+
     def node(name: str, kinds: dict[str, str]) -> NodeBuilder:
-        operations = {operation: call(f"{_EFFECTS}:{kinds.get(operation, 'effect')}", retry_interval=0.0,
-                                      inputs={"directory": get_input("directory")})
-                      for operation in ("create", "configure", "start", "stop", "delete")}
-        return builder.node(name, operations=operations)
+        return builder.node(name, operations={
+            each: operation(kinds.get(each, "effect"))
+            for each in ("create", "configure", "start", "stop", "delete")})
 
     base, left = node("base", {}), node("left", {"configure": "effect_at_second"})
     right, top = node("right", {"start": "effect_in_attributes"}), node("top", {})
     for upper, lower in ((left, base), (right, base), (top, left), (top, right)):
         upper.requires(lower)
-    builder.node("broken", interfaces={"Test": {"break": call(
-        f"{_EFFECTS}:failure", inputs={"directory": get_input("directory")})}})
+    builder.node("broken", interfaces={"Test": {
+        "break": operation("failure"), "work": operation("effect_of_any_length"),
+        "try": operation("effect_at_second", RETRY_INTERVAL)}})
+    builder.workflow("load", "aria_core.testing.crash_workflows:load", inputs={"rows": 1, "columns": 1})
     return builder.load()
 
 
@@ -85,7 +99,7 @@ class CrashRunner:
         """Make the tables, the template and the service; nothing strikes here."""
         make_service(Config.load(), self._directory, crash_template())
 
-    def start(self, workflow: str, **inputs: str) -> str:
+    def start(self, workflow: str, inputs: Mapping[str, Any]) -> str:
         """Run a new execution; its state at the end."""
         with self._application() as (application, executor):
             service = application.model_storage.service.get_by_name(SERVICE)
@@ -138,6 +152,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--input", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args(arguments)
     os.chdir(given.directory)
+    if Path(CLOCK).exists():
+        follow_clock(Path(CLOCK).resolve())
     try:
         sys.stdout.write(_do(given, CrashRunner(given.directory.resolve())))
     except AriaError as error:
@@ -146,15 +162,23 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def _input(given: str) -> tuple[str, Any]:
+    name, _, value = given.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
 def _do(given: argparse.Namespace, runner: CrashRunner) -> str:
     match given.what:
         case "prepare":
             runner.prepare()
             return ""
         case "start":
-            return runner.start(given.workflow, **dict(each.split("=", 1) for each in given.input))
+            return runner.start(given.workflow, dict(map(_input, given.input)))
         case "fail":
-            return runner.start("execute_operation", interface_name="Test", operation_name="break")
+            return runner.start("execute_operation", {"interface_name": "Test", "operation_name": "break"})
         case "resume":
             return runner.resume()
         case _:

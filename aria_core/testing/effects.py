@@ -28,13 +28,13 @@ def note(ctx: Any, directory: str, what: str) -> None:
     append_line(Path(directory, EFFECTS), f"{mark} {what} {os.getpid()} {time.time():.6f}")
 
 
-def effect(ctx: Any, directory: str) -> None:
-    """Begin, log, last, end."""
+def effect(ctx: Any, directory: str, times: float = 1.0) -> None:
+    """Begin, log, last `times` as long as said, end."""
     points = FaultPoints(Path(directory))
     note(ctx, directory, "begin")
     ctx.logger.info("effect %s/%s", ctx.task.token, ctx.task.attempt)
     points.before("effect")
-    _last(ctx, Path(directory, SECONDS))
+    _last(ctx, Path(directory, SECONDS), times)
     note(ctx, directory, "end")
     points.after("effect")
 
@@ -57,15 +57,20 @@ def effect_in_attributes(ctx: Any, directory: str) -> None:
     ctx.node.attributes["late"] = ctx.task.attempt
 
 
+def effect_of_any_length(ctx: Any, directory: str) -> None:
+    """Like `effect`; one task in fifty lasts a hundred times as long as the others."""
+    effect(ctx, directory, 100.0 if int(ctx.task.token.partition("/")[2]) % 50 == 0 else 1.0)
+
+
 def failure(ctx: Any, directory: str) -> None:
     """Begin, and fail for good."""
     note(ctx, directory, "begin")
     ctx.task.abort("as told")
 
 
-def _last(ctx: Any, seconds: Path) -> None:
+def _last(ctx: Any, seconds: Path, times: float) -> None:
     began = time.monotonic()
-    while time.monotonic() < began + float(seconds.read_text()):
+    while time.monotonic() < began + times * float(seconds.read_text()):
         if ctx.task.cancelled:
             raise RuntimeError("cancelled")
         time.sleep(0.005)

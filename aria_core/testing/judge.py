@@ -80,7 +80,7 @@ class Judge:
     """Judges one database and one effects file, at a moment when no runner works."""
 
     def __init__(self, url: str, effects: Path) -> None:
-        self._engine = create_engine(url)
+        self._engine = create_engine(url, pool_pre_ping=True)  # a server may be restarted between two looks
         self._effects = effects
 
     def watch(self) -> None:

@@ -82,13 +82,17 @@ class Trial:
 
     @contextmanager
     def site(self, *, prepared: bool = True, operations: Mapping[str, OperationSpec] | None = None,
-             code: Path = CODE, plugins: Iterable[Path] = (), **executor: Any) -> Iterator[CrashSite]:
+             code: Path = CODE, plugins: Iterable[Path] = (), url: str = "", through: str = "",
+             **executor: Any) -> Iterator[CrashSite]:
         """A `CrashSite`, closed at the end of the block.
 
         With `operations`, each creates a node of its name; they may call what is in `code` and `plugins`.
-        `executor` are keywords of the executor.
+        `url` is another database than that of the trial, `through` is how runners come to it. `executor`
+        are keywords of the executor.
         """
-        site = CrashSite(self.directory, configuration(self.cell.executor, self.url, **executor), self.url)
+        url = url or self.url
+        written = configuration(self.cell.executor, through or url, **executor)
+        site = CrashSite(self.directory, written, url)
         try:
             if operations is not None:
                 site.offer(template_of(operations, code), plugins)
