@@ -94,6 +94,10 @@ class CrashProcess:
         wait_until(lambda: _is_stopped(self.pid) or not self.is_running(), "a SIGSTOP")
         assert self.is_running(), f"it was not stopped: {_text(self._err)}"
 
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, but no longer than that."""
+        self._process.join(seconds)
+
     def end(self, seconds: float = PATIENCE) -> Ended:
         """Wait for its end; ``AssertionError`` if that does not come."""
         self._process.join(seconds)
