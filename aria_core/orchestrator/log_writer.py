@@ -19,6 +19,7 @@ from aria_core.worker.logs import message_of, storable
 WRITES_EVERY = 0.25
 """Seconds a line waits at most before it is committed."""
 MAX_WAITING = 100_000
+MAX_WAITING_CHARACTERS = 16 * 1024 * 1024
 MAX_BATCH = 5_000
 
 _log = logging.getLogger("aria.logs")
@@ -38,6 +39,7 @@ class LogWriter:
         self._clock = clock
         self._hide = hide
         self._waiting: deque[LogRow] = deque()
+        self._characters = 0
         self._unsaved: list[LogRow] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -64,10 +66,11 @@ class LogWriter:
 
     def _put(self, row: LogRow) -> None:
         with self._changed:
-            if len(self._waiting) >= MAX_WAITING:
-                self._waiting.popleft()
-                self._dropped += 1
             self._waiting.append(row)
+            self._characters += _size(row)
+            while len(self._waiting) > MAX_WAITING or self._characters > MAX_WAITING_CHARACTERS:
+                self._characters -= _size(self._waiting.popleft())
+                self._dropped += 1
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="aria-logs", daemon=True)
                 self._thread.start()
@@ -99,6 +102,7 @@ class LogWriter:
             with self._changed:
                 most = min(MAX_BATCH, len(self._waiting))
                 self._unsaved = [self._waiting.popleft() for _ in range(most)]
+                self._characters -= sum(map(_size, self._unsaved))
         if not self._unsaved:
             return False
         try:
@@ -108,6 +112,10 @@ class LogWriter:
             return False
         self._unsaved = []
         return True
+
+
+def _size(row: LogRow) -> int:
+    return len(row.message) + len(row.traceback or "")
 
 
 class ExecutionLogHandler(logging.Handler):

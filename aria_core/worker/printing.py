@@ -17,6 +17,8 @@ from typing import Any
 LINE_LIMIT = 64 * 1024
 ATTEMPT_LIMIT = 1024 * 1024
 
+_SMALLEST = 64  # bytes a line counts at least: a million empty lines are a million rows, too
+
 Tell = Callable[[Mapping[str, Any]], None]
 
 
@@ -55,7 +57,7 @@ class Printing:
         if not self.wants_more:
             return
         kept = line[:min(LINE_LIMIT, self._left)]
-        self._left -= len(kept) + 1
+        self._left -= max(len(kept) + 1, _SMALLEST)
         text = kept.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}").rstrip("\r")
         self._log(level, text + ("… (cut)" if len(kept) < len(line) else ""))
         if self._left <= 0:

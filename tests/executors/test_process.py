@@ -210,6 +210,12 @@ def test_a_gigabyte_of_prints_is_capped_and_does_not_grow_the_runner(bench: Benc
     assert "the rest is dropped" in told[-1]["message"]
 
 
+def test_many_short_lines_are_bounded_too(bench: Bench) -> None:
+    ref = bench.submit("shout", line="", count=100_000)
+    bench.finish(ref)
+    assert len(bench.told_at_the_end(ref)) < 20_000
+
+
 # --- environments
 
 def test_operations_see_an_allow_list_of_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -48,12 +49,15 @@ def configuration(executor: str, url: str, **more: Any) -> str:
                       "[plugins]", 'directory = "plugins"', ""])
 
 
-def template_of(operations: Mapping[str, OperationSpec], code: Path) -> LoadedTemplate:
+def template_of(operations: Mapping[str, OperationSpec], code: Path,
+                workflows: Mapping[str, str]) -> LoadedTemplate:
     """A node for each of these operations, which creates it."""
     builder = TemplateBuilder("harm")
     builder.input("directory", "string")
     for name, operation in operations.items():
         builder.node(name, operations={"create": operation})
+    for name, function in workflows.items():
+        builder.workflow(name, function)
     return builder.load(code)
 
 
@@ -82,20 +86,21 @@ class Trial:
 
     @contextmanager
     def site(self, *, prepared: bool = True, operations: Mapping[str, OperationSpec] | None = None,
-             code: Path = CODE, plugins: Iterable[Path] = (), url: str = "", through: str = "",
+             workflows: Mapping[str, str] = MappingProxyType({}), code: Path = CODE,
+             plugins: Iterable[Path] = (), url: str = "", through: str = "",
              **executor: Any) -> Iterator[CrashSite]:
         """A `CrashSite`, closed at the end of the block.
 
-        With `operations`, each creates a node of its name; they may call what is in `code` and `plugins`.
-        `url` is another database than that of the trial, `through` is how runners come to it. `executor`
-        are keywords of the executor.
+        With `operations`, each creates a node of its name; they and `workflows` (functions by name) may
+        stand in `code`, operations also in `plugins`. `url` is another database than that of the trial,
+        `through` is how runners come to it. `executor` are keywords of the executor.
         """
         url = url or self.url
         written = configuration(self.cell.executor, through or url, **executor)
         site = CrashSite(self.directory, written, url)
         try:
             if operations is not None:
-                site.offer(template_of(operations, code), plugins)
+                site.offer(template_of(operations, code, workflows), plugins)
             elif prepared:
                 site.prepare()
             yield site

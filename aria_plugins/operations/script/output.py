@@ -18,6 +18,11 @@ class Budget:
         self._left = ATTEMPT_LIMIT
         self._note = note
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether nothing will be logged any more."""
+        return self._left <= 0
+
     def take(self, size: int) -> bool:
         """Whether a line of `size` bytes still fits; the first that does not is noted."""
         if self._left <= 0:
@@ -42,6 +47,8 @@ class Output:
         """Take what was read; log the lines that are complete."""
         self._tail += data
         del self._tail[:-TAIL]
+        if self._budget.is_spent:
+            return
         *lines, rest = data.split(b"\n")
         for line in lines:
             self._add(line)

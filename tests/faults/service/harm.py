@@ -84,6 +84,15 @@ def print_much(ctx, directory, pieces, megabytes):
     note(ctx, directory, "end")
 
 
+def log_much(ctx, directory, lines, length):
+    """Logs faster than any database stores, once somebody watches."""
+    note(ctx, directory, "begin")
+    wait_for(Path(directory, "watched"))
+    for _ in range(lines):
+        ctx.logger.info("x" * length)
+    note(ctx, directory, "end")
+
+
 def exhaust(ctx, directory, chunk):
     """Takes memory without end, of which there are 300 MiB."""
     note(ctx, directory, "begin")
