@@ -67,12 +67,13 @@ class Ended:
 
 
 class CrashProcess:
-    """A runner in a process of its own."""
+    """A runner in a process of its own; its files are numbered."""
 
-    def __init__(self, directory: Path, arguments: tuple[str, ...], number: int) -> None:
+    def __init__(self, be: Callable[..., None], directory: Path, arguments: tuple[str, ...],
+                 number: int) -> None:
         self._out, self._err = directory / f"out-{number}", directory / f"err-{number}"
         target = (str(self._out), str(self._err), str(directory), *arguments)
-        self._process: ForkServerProcess = _PROCESSES.Process(target=_be_a_runner, args=target)
+        self._process: ForkServerProcess = _PROCESSES.Process(target=be, args=target)
         self._process.start()
 
     @property
@@ -128,7 +129,8 @@ class CrashProcess:
         self._process.join()
 
 
-def _be_a_runner(out: str, err: str, *arguments: str) -> None:
+def be_a_runner(out: str, err: str, *arguments: str) -> None:
+    """What such a process does: ``crash_runner`` with what it says in files."""
     from aria_core.testing.crash_runner import main
 
     os.setsid()
@@ -186,7 +188,10 @@ class CrashSite:
 
     def launch(self, *arguments: str) -> CrashProcess:
         """Begin ``crash_runner`` with these arguments."""
-        process = CrashProcess(self.directory, arguments, len(self._running))
+        return self._begin(be_a_runner, arguments)
+
+    def _begin(self, be: Callable[..., None], arguments: tuple[str, ...]) -> CrashProcess:
+        process = CrashProcess(be, self.directory, arguments, len(self._running))
         self._running.append(process)
         return process
 

@@ -1,7 +1,8 @@
 """Operations that write down when they begin and end; standard library only, like any worker's code.
 
 Each line of the file ``effects`` is ``<execution>/<task>/<attempt>[@<origin>] <what> <pid> <time>``, with
-`what` ``begin`` or ``end`` and the time in seconds since the epoch, and is written with one system call.
+`what` ``begin``, ``end`` or, many times a second between them, ``runs``, and the time in seconds since the
+epoch, and is written with one system call.
 Scripts may write the same lines: their ``$ARIA_ATTEMPT`` is the first word. How many seconds an operation
 lasts stands in the file ``seconds``, so that a test can let it last until something has happened.
 """
@@ -18,6 +19,8 @@ from aria_core.testing.fault_points import FaultPoints, append_line
 EFFECTS = "effects"
 SECONDS = "seconds"
 """The names of the files in the directory of a test."""
+SAYS_EVERY = 0.05
+"""Seconds after which an operation says again that it runs, so that it is seen if it should not."""
 
 
 def note(ctx: Any, directory: str, what: str) -> None:
@@ -34,7 +37,7 @@ def effect(ctx: Any, directory: str, times: float = 1.0) -> None:
     note(ctx, directory, "begin")
     ctx.logger.info("effect %s/%s", ctx.task.token, ctx.task.attempt)
     points.before("effect")
-    _last(ctx, Path(directory, SECONDS), times)
+    _last(ctx, directory, times)
     note(ctx, directory, "end")
     points.after("effect")
 
@@ -68,9 +71,13 @@ def failure(ctx: Any, directory: str) -> None:
     ctx.task.abort("as told")
 
 
-def _last(ctx: Any, seconds: Path, times: float) -> None:
-    began = time.monotonic()
-    while time.monotonic() < began + times * float(seconds.read_text()):
+def _last(ctx: Any, directory: str, times: float) -> None:
+    seconds, began = Path(directory, SECONDS), time.monotonic()
+    says_next = began + SAYS_EVERY
+    while (now := time.monotonic()) < began + times * float(seconds.read_text()):
         if ctx.task.cancelled:
             raise RuntimeError("cancelled")
+        if now >= says_next:
+            says_next = now + SAYS_EVERY
+            note(ctx, directory, "runs")
         time.sleep(0.005)

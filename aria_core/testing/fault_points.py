@@ -50,6 +50,9 @@ POINTS = (*(f"{side}-{place}" for place in PLACES for side in ("before", "after"
 
 Whom = Literal["itself", "runner", "everything"]
 
+ACKNOWLEDGED = "acknowledged"
+"""The file in which runners note what they were told is committed."""
+
 _PLAN, _REACHED, _RUNNER = "fault.json", "reached", "runner.pid"
 
 
@@ -122,6 +125,10 @@ class FaultPoints:
         """Reach the points after these places."""
         for place in places:
             self.reach(f"after-{place}")
+
+    def acknowledge(self, execution: int, epoch: int, batch: int) -> None:
+        """Note that the storage said that a transaction is committed: it must be there ever after."""
+        append_line(self._directory / ACKNOWLEDGED, f"{execution} {epoch} {batch}")
 
     def _planned(self) -> Fault | None:
         try:

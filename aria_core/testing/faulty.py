@@ -40,6 +40,8 @@ class FaultyLedger(Ledger):
     def _around(self, act: Callable[[], T], *places: str) -> T:
         self._points.before(*places)
         result = act()
+        if isinstance(result, Claim):
+            self._points.acknowledge(result.execution, result.epoch, result.batch)
         self._points.after(*places)
         return result
 
