@@ -88,7 +88,7 @@ def _triggers(dialect: str, kind: str) -> list[str]:
 def _insert(dialect: str, kind: str, row: str, before: str, after: str) -> str:
     numbers = ", ".join(f"{row}.{name}" for name in _NUMBERS[kind])
     transaction = ", ".join(f"coalesce({each.format(row=row)}, 0)" for each in _TRANSACTION[kind])
-    return (f"INSERT INTO {TABLE} ({_COLUMNS}) "  # noqa: S608  # nosec B608 # names of ours
+    return (f"INSERT INTO {TABLE} ({_COLUMNS}) "  # noqa: S608
             f"VALUES ('{kind}', {row}.id, {before}, {after}, {numbers}, {_NOW[dialect]}, {transaction});")
 
 

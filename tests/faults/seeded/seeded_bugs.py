@@ -105,8 +105,7 @@ def recovery_forgets_successes() -> None:
 
 
 def owners_seem_gone() -> None:
-    workflow_runner.is_gone = lambda owner: True
-    workflow_runner.WorkflowRunner._is_left = lambda self, seen: True
+    workflow_runner.WorkflowRunner._if_left = lambda self, seen: seen
 
 
 def no_fence() -> None:
@@ -124,7 +123,7 @@ def no_fence() -> None:
 
 
 def takeover_kills_nothing() -> None:
-    workflow_runner.kill_all_marked = lambda marks: True
+    workflow_runner.kill_all_marked = lambda marks: []
 
 
 def no_keeper() -> None:
