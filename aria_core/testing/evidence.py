@@ -53,11 +53,13 @@ class Case:
         """The changes of each task."""
         self.changes: dict[int, list[Change]] = defaultdict(list)
         """The changes of each execution: one for each transaction of an engine."""
+        lists = {"task": self.moves, "execution": self.changes}
         for change in self.history:
-            if change.kind == "task":
-                self.moves[change.row].append(change)
-            elif change.kind == "execution":
-                self.changes[change.row].append(change)
+            if change.kind in lists:
+                kept = lists[change.kind][change.row]
+                if not change.before:
+                    kept.clear()  # SQLite gives the numbers of deleted rows to others
+                kept.append(change)
 
     def of_kind(self, kind: str) -> list[Change]:
         """The changes of executions, tasks or nodes, in order."""
