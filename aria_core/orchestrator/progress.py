@@ -191,6 +191,10 @@ class TaskProgress:
     def stored(self) -> None:
         """The transition was committed."""
         self.stored_state, self.stored_attempts = self.state, self.attempts
+        if is_done(self):  # there may be a million of them, and results are as long as their authors like
+            self.sent_at = self.started_at = self.ended_at = self.due_at = self.began = None
+            self.result = self.reason = self.progress_message = None
+            self.where = ""
 
 
 def judged(task: TaskProgress, report: Failed | Lost) -> Failed | Lost:

@@ -17,19 +17,8 @@ from aria_core import (
     create_service,
     store_template,
 )
+from aria_core.testing.names import COMMANDING, LINE, NAMES
 from aria_plugins.cli.root import aria
-
-LINE = "2026-01-01T00:00:00.000+00:00 error    forged"
-NAMES = {
-    "ten kB": "n" * 10_000, "empty": "", "NUL": "a\0b", "right to left": "\u202egnp.exe", "hebrew": "שלום",
-    "emoji": "\U0001f469\u200d\U0001f469\u200d\U0001f467", "combining": "Z\u0351\u036b\u0343" * 20,
-    "up": "../../etc/passwd", "absolute": "/etc/passwd", "percent": "%s%n%(x)d%", "braces": "{{ 7*7 }}{0}",
-    "SQL": "'; DROP TABLE node; --", "CR and LF": f"a\r\n{LINE}", "escape": "\x1b]0;owned\x07\x1b[2J\x9b31m",
-    "bidi": "\u2066\u2067\u2068\u2069\u200e\u200f\u061c", "lines": "a\u2028b\u2029c\x85d", "lone": "\ud800",
-    "shell": "`id` $(id) ;id|id&", "option": "--help", "quotes": "\"'\\", "blank": " \t ",
-    "byte order": "\ufeffx", "markup": "[red]x[/red]<b>", "separator": "a/b@c:d=e", "no-break": "a\xa0b"}
-COMMANDING = [chr(each) for each in (*range(9), *range(11, 32), *range(127, 160), 0x61C, 0x200E, 0x200F,
-                                     *range(0x2028, 0x202F), *range(0x2066, 0x206A))]
 
 
 def is_one_line(text: str) -> bool:

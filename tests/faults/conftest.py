@@ -115,6 +115,7 @@ class Cell:
                  make_database: Callable[[], str], results: Path) -> None:
         self.case: int = mark.args[0]
         self.executor, self.database, self.directory = executor, database, directory
+        self.is_long = LONG
         self.wanted: int = mark.kwargs.get("long" if LONG else "small", 1)
         self._make_database = make_database
         self._results = results

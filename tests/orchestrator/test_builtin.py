@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import event
 
 from aria_core.exceptions import InvalidInputError
-from aria_core.modeling.models import Relationship
+from aria_core.modeling.models import Relationship, Service
 from aria_core.modeling.states import LIFECYCLE_INTERFACES
 from aria_core.orchestrator.builtin import (
     BUILTIN_WORKFLOWS,
@@ -84,6 +85,23 @@ class TestOrder:
         ctx = WorkflowContext("test", make_service({"loop": ["loop"]}))
         assert order(BUILTIN_WORKFLOWS[name](ctx)) == {"loop": []}
         assert compile_graph(BUILTIN_WORKFLOWS[name](ctx), lambda name: None)
+
+    @pytest.mark.parametrize("name", ["install", "uninstall", "start", "stop"])
+    def test_many_nodes_take_as_few_statements_as_one(self, make_service, session, name):
+        def statements(service):
+            key = service.id
+            session.commit()
+            session.expunge_all()
+            asked = []
+            event.listen(session.get_bind(), "before_cursor_execute", lambda *_: asked.append(1))
+            row = session.get_one(Service, key)
+            assert len(list(BUILTIN_WORKFLOWS[name](WorkflowContext("test", row)).tasks)) == len(row.nodes)
+            return len(asked)
+
+        few = statements(make_service({"db": [], "n": ["db"]}))
+        names = [f"n{each}" for each in range(30)]
+        many = statements(make_service({"db": [], **{each: ["db"] for each in names}}, name="many"))
+        assert few == many < 30
 
     def test_two_relationships_to_one_node_are_one_dependency(self, make_service):
         ctx = WorkflowContext("test", make_service({"db": [], "app": ["db", "db"]}))

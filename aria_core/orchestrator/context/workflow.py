@@ -40,6 +40,7 @@ class WorkflowContext:
         self.logger = logger or logging.getLogger("aria.workflow")
         self._model = model
         self._resource = resource
+        self._has_read_operations = False
 
     def __repr__(self) -> str:
         return f"<WorkflowContext {self.workflow_name!r} of service {self.service.name!r}>"
@@ -61,7 +62,13 @@ class WorkflowContext:
     @property
     def nodes(self) -> list[Node]:
         """The nodes of this service, and of no other, in the order they were made."""
-        return sorted(self.service.nodes.values(), key=lambda node: node.id or 0)
+        nodes = sorted(self.service.nodes.values(), key=lambda node: node.id or 0)
+        if not self._has_read_operations:  # one by one would take a thousand nodes seconds
+            from aria_core.orchestrator.context.reading import read_operations
+
+            read_operations(self.service)
+            self._has_read_operations = True
+        return nodes
 
     @property
     def node_templates(self) -> list[NodeTemplate]:
