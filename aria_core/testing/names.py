@@ -42,9 +42,9 @@ def name_attribute(ctx: Any, text: str) -> None:
     ctx.node.attributes[text] = text
 
 
-def fail(ctx: Any, text: str) -> None:
-    """Raises with `text`."""
-    raise ValueError(text)
+def use_kind(ctx: Any, text: str) -> dict[str, str]:
+    """Like `use`, with the one of `NAMES` that has `text` wrong with it."""
+    return use(ctx, NAMES[text])
 
 
 @workflow
