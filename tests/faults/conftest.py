@@ -112,16 +112,16 @@ class Cell:
     """One fault case on one executor and one database."""
 
     def __init__(self, mark: pytest.Mark, executor: str, database: str, directory: Path,
-                 make_database: Callable[[], str], results: Path) -> None:
+                 make_database: Callable[[], str], results: Path, variant: str = "") -> None:
         self.case: int = mark.args[0]
         self.executor, self.database, self.directory = executor, database, directory
         self.is_long = LONG
         self.wanted: int = mark.kwargs.get("long" if LONG else "small", 1)
         self._make_database = make_database
         self._results = results
-        self._title: str = mark.kwargs.get("of", "")
+        self._title: str = f"{mark.kwargs.get('of', '')} {variant}".strip()
         self.row: dict[str, Any] = {"case": self.case, "executor": executor, "database": database, "n": 0,
-                                    "notes": []}
+                                    "notes": [], "variant": variant}
 
     def new_database(self, directory: Path) -> str:
         """The URL of a new database; a file in `directory` on SQLite."""
@@ -211,7 +211,8 @@ def cell(request: pytest.FixtureRequest, tmp_path: Path, record_property: Callab
 
     results = os.environ.get("ARIA_FAULTS_RESULTS") or pytestconfig.rootpath / ".faults" / "results.jsonl"
     mark = request.node.get_closest_marker("fault")
-    cell = Cell(mark, executor, database, tmp_path, make_database, Path(results))
+    others = [str(value) for name, value in request.node.callspec.params.items() if name != "cell"]
+    cell = Cell(mark, executor, database, tmp_path, make_database, Path(results), " ".join(others))
     record_property("cell", cell.row)
     return cell
 
@@ -236,4 +237,4 @@ def _line(row: dict[str, Any], outcome: str, test: str) -> str:
     result = "kept" if outcome == "passed" else f"BROKEN at seed {row.get('seed', '?')}"
     name = test.partition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
     figures = [f"{row['case']:>2}", f"{row['executor']:8}", f"{row['database']:10}", f"N={row['n']:<4}"]
-    return "  ".join([*figures, f"{result:5}", name, *row["notes"]])
+    return "  ".join([*figures, f"{result:5}", f"{name} {row['variant']}".rstrip(), *row["notes"]])
