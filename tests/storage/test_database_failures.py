@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from aria_core.exceptions import StorageError, StorageLostError, StorageUnavaila
 from aria_core.modeling.models import ServiceTemplate
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.sql import SqlModelStorage, database, postgresql
+from aria_core.testing.link import Link, linked
 from aria_core.testing.sample import add_service, elsewhere
 
 HOLD_THE_LOCK = """
@@ -239,69 +239,21 @@ def test_a_value_that_cannot_be_read_is_told_in_a_sentence(
     assert len(str(refused.value)) < 500
 
 
-class BlackHole:
-    """Carries a server's connections until it is told to swallow everything; nobody is told."""
-
-    def __init__(self, target: str | tuple[str, int]) -> None:
-        self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.swallows = threading.Event()
-        self._open: list[socket.socket] = [self._listener]
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            self._open.append(client)
-            if self.swallows.is_set():
-                continue
-            server = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
-            server.connect(self._target)
-            self._open.append(server)
-            for one, other in ((client, server), (server, client)):
-                threading.Thread(target=self._carry, args=[one, other], daemon=True).start()
-
-    def _carry(self, one: socket.socket, other: socket.socket) -> None:
-        try:
-            while data := one.recv(65536):
-                if not self.swallows.is_set():
-                    other.sendall(data)
-            other.close()
-        except OSError:
-            return
-
-    def close(self) -> None:
-        for each in self._open:
-            each.close()
-
-
 @pytest.fixture
-def black_hole(postgresql_url: str) -> Iterator[tuple[BlackHole, str]]:
-    from sqlalchemy import make_url
-
-    url = make_url(postgresql_url)
-    folder = url.query.get("host")
-    target = (f"{folder}/.s.PGSQL.{url.port or 5432}" if isinstance(folder, str)
-              else (str(url.host), url.port or 5432))
-    hole = BlackHole(target)
-    through = url.set(host="127.0.0.1", port=hole.port, query={})
-    yield hole, through.render_as_string(hide_password=False)
-    hole.close()
+def link(postgresql_url: str) -> Iterator[Link]:
+    """A connection to PostgreSQL that can fail."""
+    with linked(postgresql_url) as made:
+        yield made
 
 
 @pytest.mark.parametrize("during", ["read", "write"])
 def test_a_server_that_falls_silent_is_given_up(
-        black_hole: tuple[BlackHole, str], monkeypatch: pytest.MonkeyPatch, during: str) -> None:
+        link: Link, monkeypatch: pytest.MonkeyPatch, during: str) -> None:
     monkeypatch.setattr(postgresql, "ANSWERS_WITHIN", 1.0)
     monkeypatch.setattr(postgresql, "HOLDS_BACK", 0.0)
-    hole, url = black_hole
-    with SqlModelStorage(url) as storage:
+    with SqlModelStorage(link.through) as storage:
         service = add_service(storage)
-        hole.swallows.set()
+        link.fall_silent()
         began = time.monotonic()
         with pytest.raises(StorageUnavailableError, match=r"not answered for 1 s|timeout"):
             if during == "read":
@@ -309,22 +261,21 @@ def test_a_server_that_falls_silent_is_given_up(
             else:
                 storage.service_template.put(ServiceTemplate(name="after"))
         assert time.monotonic() - began < 15
-        hole.swallows.clear()
+        link.heal()
         assert storage.service.get(service.id).name == service.name
 
 
 def test_who_has_asked_a_silent_server_in_vain_need_not_wait_for_each_further_statement(
-        black_hole: tuple[BlackHole, str]) -> None:
-    hole, url = black_hole
-    with SqlModelStorage(url) as storage:
+        link: Link) -> None:
+    with SqlModelStorage(link.through) as storage:
         service = add_service(storage)
-        hole.swallows.set()
+        link.fall_silent()
         began = time.monotonic()
         for _ in range(5):
             with pytest.raises(StorageUnavailableError):
                 storage.ledger.active(service.id)
         assert time.monotonic() - began < 5 * postgresql.PINGS_WITHIN
-        hole.swallows.clear()
+        link.heal()
         time.sleep(postgresql.HOLDS_BACK)
         assert storage.service.get(service.id).name == service.name
 
