@@ -29,7 +29,7 @@ from aria_core.testing.history import TABLE, keep_history, read_history
 ON_ALL = {"executors": ["process"], "databases": ["sqlite", "postgresql"]}
 UNAVAILABLE = 5
 TABLES = [table.name for table in Model.metadata.sorted_tables]
-HISTORY = ("kind", "row_id", "before", "after", "first", "second", "third", "at")
+HISTORY = ("kind", "row_id", "before", "after", "first", "second", "third", "at", "execution", "batch")
 
 
 @contextmanager
@@ -118,12 +118,18 @@ DUMP = Path(__file__).parents[1] / "storage" / "revision_1.sql"
 LEFT = (
     ("execution", 1, "", "pending", 1), ("execution", 1, "pending", "started", 1),
     *(("task", task, "", "pending", 0) for task in range(1, 8)), ("node", 1, "", "initial", 1),
-    ("task", 1, "pending", "success", 0), ("task", 2, "pending", "success", 0),
-    ("task", 3, "pending", "sent", 1), ("node", 1, "initial", "creating", 1), ("effect", 3, "", "begin", 1),
-    ("effect", 3, "", "end", 1), ("task", 3, "sent", "success", 1), ("node", 1, "creating", "created", 1),
+    ("execution", 1, "started", "started", 1), ("task", 1, "pending", "success", 0),
+    ("task", 2, "pending", "success", 0), ("task", 3, "pending", "sent", 1),
+    ("node", 1, "initial", "creating", 1), ("effect", 3, "", "begin", 1),
+    ("effect", 3, "", "end", 1), ("execution", 1, "started", "started", 1), ("task", 3, "sent", "success", 1),
+    ("node", 1, "creating", "created", 1),
     ("task", 4, "pending", "sent", 1), ("node", 1, "created", "configuring", 1),
-    ("task", 4, "sent", "started", 1), ("effect", 4, "", "begin", 1))
-"""What had happened by the time that these rows were written down, in order, with numbers of attempts."""
+    ("execution", 1, "started", "started", 1), ("task", 4, "sent", "started", 1),
+    ("effect", 4, "", "begin", 1))
+"""What had happened by the time that these rows were written down, in order, with numbers of attempts.
+
+Each transaction begins with the execution.
+"""
 
 
 @pytest.mark.fault(46, **ON_ALL, small=1, long=1, of="revision 1")
@@ -155,15 +161,17 @@ def restore_dump(url: str, directory: Path) -> None:
 
 
 def write_what_happened(url: str, directory: Path) -> None:
-    moment = time.time() - 60
-    rows = []
+    moment, batch = time.time() - 60, -1
+    rows: list[dict[str, Any]] = []
     for kind, row, before, after, first in LEFT:
         moment += 0.01
         if kind == "effect":
             append_line(directory / EFFECTS, f"1/{row}/{first} {after} 1 {moment:.6f}")
         else:
-            third = 1 if kind == "execution" else 0
-            rows.append(dict(zip(HISTORY, (kind, row, before, after, first, 0, third, moment), strict=True)))
+            batch += kind == "execution"
+            second, third = (batch, 1) if kind == "execution" else (0, 0)
+            values = (kind, row, before, after, first, second, third, moment, 1, batch)
+            rows.append(dict(zip(HISTORY, values, strict=True)))
     with opened(url) as target, target.begin() as writing:
         insert(writing, TABLE, rows)
 
