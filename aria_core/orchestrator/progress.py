@@ -194,7 +194,7 @@ class TaskProgress:
         if is_done(self):  # there may be a million of them, and results are as long as their authors like
             self.sent_at = self.started_at = self.ended_at = self.due_at = self.began = None
             self.result = self.reason = self.progress_message = None
-            self.where = ""
+            self.where, self.heard = "", 0.0
 
 
 def judged(task: TaskProgress, report: Failed | Lost) -> Failed | Lost:
