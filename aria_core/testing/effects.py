@@ -3,6 +3,8 @@
 Each line of the file ``effects`` is ``<execution>/<task>/<attempt>[@<origin>] <what> <pid> <time>``, with
 `what` ``begin``, ``end`` or, many times a second between them, ``runs``, and the time in seconds since the
 epoch, and is written with one system call.
+Of a process that is to stay when its operation has ended, ``serve`` says that it was started, and ``stop``,
+by any attempt, that it is about to be ended.
 Scripts may write the same lines: their ``$ARIA_ATTEMPT`` is the first word. How many seconds an operation
 lasts stands in the file ``seconds``, so that a test can let it last until something has happened.
 """

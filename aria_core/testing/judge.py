@@ -209,6 +209,22 @@ def no_orphans(case: Case) -> Iterator[str]:
             yield f"process {pid} is left of {mark}, which did not succeed"
 
 
+def servers_stay(case: Case) -> Iterator[str]:
+    """What an operation has left running when its success was stored runs until another stops it."""
+    serving: dict[int, Effect] = {}
+    for each in case.effects:
+        if each.what == "serve":
+            serving[each.pid] = each
+        elif each.what == "stop":
+            serving.pop(each.pid, None)
+    marks = dict(marked_processes())
+    for pid, each in serving.items():
+        row = case.tasks.get(each.task)
+        belongs = row is not None and (row["state"], row["attempts"]) == ("success", each.attempt)
+        if belongs and marks.get(pid) != each.mark:
+            yield f"the server {pid} of {each.mark} is gone, and nobody has stopped it"
+
+
 def logs_belong(case: Case) -> Iterator[str]:
     """A log line is of the execution, task and attempt that wrote it."""
     for row in case.logs:
@@ -237,7 +253,7 @@ CHECKS: tuple[tuple[str, Callable[[Case], Iterator[str]]], ...] = (
     ("order", dispatched_in_order), ("transitions", legal_moves), ("transitions", ended_is_ended),
     ("S2", runners_take_turns), ("S3", one_active), ("S7", budgets), ("S9", nothing_sent_after_cancel),
     ("S9", nothing_runs_after_the_end), ("S12", nodes_follow), ("S17", logs_belong),
-    ("S6", attempts_take_turns), ("S6", no_orphans), ("S15", acknowledged_is_there),
+    ("S6", attempts_take_turns), ("S6", no_orphans), ("S6 servers", servers_stay), ("S15", acknowledged_is_there),
     ("S15", database_is_whole),
 )
 """Each promise and what tells whether it was kept."""

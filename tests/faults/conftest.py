@@ -20,7 +20,7 @@ import os
 import random
 import shutil
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -68,6 +68,8 @@ class Trial:
         self.cell = cell
         self.seed = seed
         self.random = random.Random(f"{cell.case} {cell.executor} {cell.database} {seed}")
+        self.tally: Counter[str] = Counter()
+        """What was seen how often; also that of earlier runs comes to the cell's."""
         self.directory = cell.directory / f"trial-{seed}"
         self.directory.mkdir()
         self._url = ""
@@ -120,6 +122,8 @@ class Cell:
         self._make_database = make_database
         self._results = results
         self._title: str = f"{mark.kwargs.get('of', '')} {variant}".strip()
+        self.tally: Counter[str] = Counter()
+        """What all trials saw, also those of a long run that was stopped."""
         self.row: dict[str, Any] = {"case": self.case, "executor": executor, "database": database, "n": 0,
                                     "notes": [], "variant": variant}
 
@@ -140,8 +144,9 @@ class Cell:
             self.row["seed"] = seed
             yield trial
             self.row["n"] += 1
+            self.tally += trial.tally
             if LONG:
-                self._append(seed, time.monotonic() - began)
+                self._append(trial, time.monotonic() - began)
             shutil.rmtree(trial.directory, ignore_errors=True)
         self.row.pop("seed", None)
 
@@ -153,11 +158,16 @@ class Cell:
         if not self._results.exists():
             return set()
         rows = [json.loads(line) for line in self._results.read_text().splitlines()]
-        return {row["seed"] for row in rows if row["cell"] == self._key} & set(range(1, self.wanted + 1))
+        ours = {row["seed"]: row for row in rows
+                if row["cell"] == self._key and 1 <= row["seed"] <= self.wanted}
+        for row in ours.values():
+            self.tally += Counter(row.get("tally", {}))
+        return set(ours)
 
-    def _append(self, seed: int, seconds: float) -> None:
-        row = {"cell": self._key, "seed": seed, "result": "kept", "seconds": round(seconds, 2),
-               "at": datetime.now(UTC).isoformat(timespec="seconds"), "notes": self.row["notes"][-1:]}
+    def _append(self, trial: Trial, seconds: float) -> None:
+        row = {"cell": self._key, "seed": trial.seed, "result": "kept", "seconds": round(seconds, 2),
+               "at": datetime.now(UTC).isoformat(timespec="seconds"), "notes": self.row["notes"][-1:],
+               "tally": trial.tally}
         self._results.parent.mkdir(parents=True, exist_ok=True)
         with self._results.open("a") as file:
             file.write(json.dumps(row) + "\n")

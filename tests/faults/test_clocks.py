@@ -10,7 +10,7 @@ from aria_core.testing.crash import KILLED, SHORT, CrashProcess, CrashSite
 from aria_core.testing.crash_runner import RETRY_INTERVAL
 from aria_core.testing.effects import EFFECTS
 from aria_core.testing.fault_points import Fault, plan_fault
-from aria_core.testing.judge import read_effects
+from aria_core.testing.traces import read_effects
 
 HOUR = 3600.0
 ON_ALL = {"executors": ["process"], "databases": ["sqlite", "postgresql"]}
@@ -43,7 +43,7 @@ def jump_until_it_ends(trial: Any, site: CrashSite, runner: CrashProcess) -> int
     while runner.is_running():
         site.set_clock(trial.random.choice((-HOUR, 0, HOUR)))
         jumps += 1
-        runner.wait(trial.random.uniform(0, 0.2))
+        runner.ends_within(trial.random.uniform(0, 0.2))
     return jumps
 
 

@@ -15,8 +15,8 @@ import pytest
 from aria_core.testing.crash import SHORT, CrashProcess, CrashSite
 from aria_core.testing.effects import EFFECTS
 from aria_core.testing.fault_points import IN_COMMIT, Fault, plan_fault
-from aria_core.testing.judge import read_effects
 from aria_core.testing.link import Link, linked
+from aria_core.testing.traces import read_effects
 
 LONG = os.environ.get("ARIA_FAULTS") == "long"
 LEASE = 10.0

@@ -1,0 +1,137 @@
+"""Cases 1 and 2: kill -9 at any moment, over real scripts, by the command line itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from itertools import cycle
+from typing import Any
+
+import pytest
+
+from aria_core.testing.crash import KILLED, CrashProcess
+from aria_core.testing.fault_points import signal_tree
+from aria_core.testing.script_service import (
+    OPERATIONS,
+    PHASES,
+    WITH_UNFINISHED_TASKS,
+    ScriptService,
+    SpawnedCommand,
+    phase,
+    script_service,
+)
+
+LONG = os.environ.get("ARIA_FAULTS") == "long"
+KILLS = 10 if LONG else 4
+"""How many a trial has."""
+GOALS = (("install", "one"), ("uninstall", "one"), ("install", "one"), ("install", "two"),
+         ("uninstall", "two"))
+SECONDS = 0.1
+"""How long an operation lasts: long enough for the start of a runner to be a small part of a run."""
+LEFT_UNTIL_RESUMED = ("S6",)
+"""What only a resume can end: after the tree has died, what has left it; without workers, all scripts."""
+
+
+class Campaign:
+    """Kills runners of one site, each at a random moment, and has the judge look after each."""
+
+    def __init__(self, trial: Any, service: ScriptService, everything: bool) -> None:
+        self._trial = trial
+        self._service = service
+        self._everything = everything
+        self._besides = LEFT_UNTIL_RESUMED if everything or trial.cell.executor == "thread" else ()
+        self._goals = cycle(GOALS)
+
+    def carry_out(self, kills: int) -> None:
+        """Measure how long an execution takes that nobody interrupts, then interrupt others."""
+        begins, ends = self._measure()
+        while kills:
+            workflow, service = next(self._goals)
+            seconds = begins, begins + (ends - begins) * OPERATIONS[workflow] / OPERATIONS["install"]
+            kills -= self._reach(self._service.words(workflow, service), kills, seconds)
+
+    def _measure(self) -> tuple[float, float]:
+        """After how many seconds an installation is claimed, and has ended."""
+        launched = time.time()
+        done = self._service.command(*self._service.words("install", "clean"))
+        assert done.code == 0, done.complained
+        moments = [each.at - launched for each in self._service.site.judge.case().of_kind("execution")]
+        return moments[0], moments[-1]
+
+    def _reach(self, goal: tuple[str, ...], kills: int,
+               seconds: tuple[float, float]) -> int:
+        """Kill and resume one execution until it ends; how many kills that took, `kills` at most."""
+        executions = len(self._service.site.judge.case().executions)
+        words, struck = goal, 0
+        while True:
+            known = len(self._service.site.judge.case().history)
+            runner = self._service.launch(*words)
+            after = self._trial.random.uniform(*seconds)
+            if struck == kills or runner.ends_within(after) or not self._kill(runner, known):
+                done = runner.end()
+                assert done.code == 0, (words, done)
+                self._service.site.assert_promises_kept()
+                return struck
+            struck += 1
+            words = self._next(goal, executions)
+
+    def _kill(self, runner: CrashProcess | SpawnedCommand, known: int) -> bool:
+        """Kill it and judge; False if it had ended."""
+        at = time.time()
+        signal_tree(runner.pid) if self._everything else runner.send(signal.SIGKILL)
+        done = runner.end()
+        assert "Traceback" not in done.complained, done.complained
+        if done.code != KILLED:
+            return False
+        self._service.site.assert_promises_kept(self._besides)
+        self._trial.tally[phase(self._service.site.judge.case(), known, at)] += 1
+        return True
+
+    def _next(self, goal: tuple[str, ...], executions: int) -> tuple[str, ...]:
+        """Resume what has begun; what has no graph may as well be begun again."""
+        found = self._service.site.judge.case().executions
+        if len(found) == executions:
+            return goal
+        latest = max(found)
+        if found[latest]["state"] == "pending" and self._trial.random.random() < 0.5:
+            return goal
+        return "executions", "resume", str(latest)
+
+
+def kill_at_any_moment(cell: Any, everything: bool = False, spawned: bool = False) -> None:
+    began = time.monotonic()
+    for trial in cell.trials():
+        with trial.site(prepared=False) as site, script_service(site, spawned) as service:
+            site.let_operations_last(SECONDS)
+            Campaign(trial, service, everything).carry_out(KILLS)
+    total, hits = cell.tally.total(), sum(cell.tally[each] for each in WITH_UNFINISHED_TASKS)
+    shares = ", ".join(f"{each} {cell.tally[each] / total:.0%}" for each in PHASES if cell.tally[each])
+    cell.note(f"{total} kills in {time.monotonic() - began:.0f} s, {hits / total:.0%} while tasks were "
+              f"unfinished ({shares})")
+    assert hits >= 0.9 * total or not LONG
+
+
+@pytest.mark.fault(1, executors=["process"], databases=["sqlite", "postgresql"], small=1, long=25)
+def test_the_runner_is_killed(cell: Any) -> None:
+    kill_at_any_moment(cell)
+
+
+@pytest.mark.fault(1, executors=["thread"], databases=["sqlite", "postgresql"], small=1, long=5)
+def test_the_runner_is_killed_with_its_threads(cell: Any) -> None:
+    kill_at_any_moment(cell)
+
+
+@pytest.mark.fault(1, executors=["process"], databases=["sqlite"], small=1, long=2, of="spawned")
+def test_the_command_itself_is_killed(cell: Any) -> None:
+    kill_at_any_moment(cell, spawned=True)
+
+
+@pytest.mark.fault(2, executors=["process"], databases=["sqlite", "postgresql"], small=1, long=25)
+def test_all_its_processes_are_killed(cell: Any) -> None:
+    kill_at_any_moment(cell, everything=True)
+
+
+@pytest.mark.fault(2, executors=["thread"], databases=["sqlite", "postgresql"], small=1, long=5)
+def test_the_runner_and_its_scripts_are_killed(cell: Any) -> None:
+    kill_at_any_moment(cell, everything=True)
