@@ -74,7 +74,7 @@ def test_every_exit_code_has_a_row():
     modules = (aria_core.exceptions, aria_core.orchestrator.exceptions)
     used = {each.exit_code for module in modules for each in vars(module).values()
             if isinstance(each, type) and issubclass(each, AriaError)}
-    assert documented == used | {0, 7, 130, 143}
+    assert documented == used | {0, 7, 129, 130, 143}
 
 
 def test_the_tables_of_the_database_are_those_that_are_explained():

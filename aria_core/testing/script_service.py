@@ -1,6 +1,7 @@
 """A service whose operations are shell scripts, run by the command ``aria``, to be interrupted at any moment.
 
-Its scripts write down when they begin and end (see `aria_core.testing.effects`). One starts daemons and
+Its scripts write down when they begin and end (see `aria_core.testing.effects`), and take a while to end
+when they are asked to. One starts daemons and
 ends them itself, one calls ``ctx``, and ``start`` leaves a server running that belongs to the service once
 its success is stored: until ``stop`` ends it, nobody else may.
 """
@@ -47,13 +48,15 @@ TEMPLATE = """
         base: {type: Part}
         left: {type: Part, requirements: [{dependency: base}]}
         right: {type: Part, requirements: [{dependency: base}]}
+      outputs:
+        attempt: {value: {get_attribute: [base, attempt]}}
 """
 
 _BEGIN = """\
     #!/bin/sh
     set -eu
     note() { printf '%s %s %s %s\\n' "$ARIA_ATTEMPT" "$1" "$2" "$(date +%s.%6N)" >>"$site/effects"; }
-    work() { sleep "$(cat "$site/seconds")"; }
+    work() { trap 'sleep 0.2; exit 1' TERM; sleep "$(cat "$site/seconds")"; }
     note begin $$
 """
 _SCRIPTS = {
@@ -69,7 +72,6 @@ _SCRIPTS = {
     kill "$near" "$far"
     """,
     "attributes": """
-    trap 'sleep 0.2; exit 1' TERM
     attempt=$(ctx task attempt)
     ctx logger info "effect $ARIA_TASK_TOKEN/$attempt"
     work
@@ -95,12 +97,15 @@ OPERATIONS = {"install": 9, "uninstall": 6}
 class SpawnedCommand:
     """The command ``aria`` itself, started as a shell does it; see `CrashProcess`."""
 
-    def __init__(self, directory: Path, words: tuple[str, ...], number: int) -> None:
+    def __init__(self, directory: Path, words: tuple[str, ...], number: int,
+                 prefix: tuple[str, ...] = (), **streams: int) -> None:
+        """`prefix` goes before the command; `streams` may say other descriptors than files."""
         self._out, self._err = directory / f"spawned-out-{number}", directory / f"spawned-err-{number}"
         with self._out.open("w") as out, self._err.open("w") as err:
             self._process = subprocess.Popen(  # nosec B603 # our own interpreter
-                [sys.executable, "-m", "aria_core", *words], cwd=directory, stdin=subprocess.DEVNULL,
-                stdout=out, stderr=err, start_new_session=True)
+                [*prefix, sys.executable, "-m", "aria_core", *words], cwd=directory,
+                start_new_session=not prefix, stdin=streams.get("stdin", subprocess.DEVNULL),
+                stdout=streams.get("stdout", out.fileno()), stderr=err)
 
     @property
     def pid(self) -> int:
@@ -158,15 +163,17 @@ class ScriptService:
 
     def launch(self, *words: str) -> CrashProcess | SpawnedCommand:
         """Begin ``aria`` with these words: in a fork, which is quick, or `spawned` as a shell does it."""
-        if not self._spawned:
-            return self.site.launch_command(*words)
-        command = SpawnedCommand(self.site.directory, words, len(self._commands))
+        return self.spawn(*words) if self._spawned else self.site.launch_command(*words)
+
+    def spawn(self, *words: str, **more: Any) -> SpawnedCommand:
+        """Begin ``aria`` as a shell does it; `more` is for `SpawnedCommand`."""
+        command = SpawnedCommand(self.site.directory, words, len(self._commands), **more)
         self._commands.append(command)
         return command
 
     def command(self, *words: str) -> Ended:
-        """``aria`` with these words, to its end, without a traceback."""
-        done = self.launch(*words).end()
+        """``aria`` with these words, in a fork, to its end, without a traceback."""
+        done = self.site.launch_command(*words).end()
         assert "Traceback" not in done.complained, done.complained
         return done
 
@@ -186,6 +193,13 @@ class ScriptService:
         while self._begun() < operations:
             assert time.monotonic() < until, f"{self._begun()} of {operations} operations began"
             time.sleep(0.01)
+
+    def wait_until(self, state: str) -> None:
+        """Until the latest execution is in this state."""
+        until = time.monotonic() + PATIENCE
+        while self.state() != state:
+            assert time.monotonic() < until, f"the execution is {self.state()}, not {state}"
+            time.sleep(0.002)
 
     def _begun(self) -> int:
         effects = self.site.judge.effects()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from .printing import one_line
 
@@ -101,23 +102,53 @@ _STYLES = {"succeeded": "green", "failed": "red", "retrying": "yellow", "cancell
            "cancelled": "yellow"}
 
 
+class Fading(io.TextIOBase):
+    """Another stream, which falls silent when its reader goes away."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+        self._is_terminal = stream.isatty()
+        self._encoding = stream.encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override] # typeshed has a plain attribute, but it is none
+        """That of the other stream."""
+        return self._encoding
+
+    def isatty(self) -> bool:
+        """Whether the other stream is a terminal."""
+        return self._is_terminal
+
+    def write(self, text: str, /) -> int:
+        """Write, if anybody reads."""
+        self._try(lambda stream: stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if anybody reads."""
+        self._try(lambda stream: stream.flush())
+
+    def _try(self, act: Callable[[TextIO], object]) -> None:
+        if self._stream is None:
+            return
+        try:
+            act(self._stream)
+        except OSError:  # the workflow goes on all the same
+            self._stream = None
+
+
 class Lines:
     """Plain lines on a stream; when its reader goes away it falls silent."""
 
     def __init__(self, stream: TextIO) -> None:
-        self._stream: TextIO | None = stream
+        self._stream = Fading(stream)
 
     def begin(self, total: int, done: int) -> None:
         """Nothing to prepare."""
 
     def line(self, text: str, style: str) -> None:
         """Print the line at once."""
-        if self._stream is None:
-            return
-        try:
-            print(one_line(text), file=self._stream, flush=True)
-        except OSError:  # the workflow goes on all the same
-            self._stream = None
+        print(one_line(text), file=self._stream, flush=True)
 
     def running(self, name: str, attempt: int) -> None:
         """Say which operation begins."""
@@ -140,7 +171,8 @@ class Terminal:
         from rich.progress import Progress as Bar
 
         self._running: dict[str, tuple[str, float]] = {}
-        self._console = Console(highlight=False)
+        # a thread of rich's own draws, too: nobody could catch what it meets on a terminal that was closed
+        self._console = Console(highlight=False, file=cast("TextIO", Fading(sys.stdout)))
         self._bar = Bar(SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._all = self._bar.add_task("operations", total=None)
         self._live = Live(get_renderable=self._picture, console=self._console, transient=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -95,12 +96,12 @@ class Root(click.Group):
         """Run the command; with ``--debug`` the traceback of whatever it raises is printed."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # click would exit with 1, but the reader has what it wanted
-            _forget_output()
-            return 0
         except (click.ClickException, click.exceptions.Exit, click.Abort, SystemExit):
             raise
         except BaseException as error:
+            if _tells_that_nobody_reads(error):  # click would exit with 1, but the reader has what it wanted
+                _forget_output()
+                return 0
             if ctx.params.get("debug"):
                 import traceback
 
@@ -137,16 +138,33 @@ def exit_code(run: Callable[[], Any]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what a terminal cannot show must not end the program
             stream.reconfigure(errors="backslashreplace")
+    code = 0
     try:
-        code = run() or 0
+        code = int(run() or 0)
         sys.stdout.flush()
-    except BrokenPipeError:
-        _forget_output()
-        return 0  # the reader has what it wanted
     except BaseException as error:  # noqa: BLE001 - the end of the program
-        code = _told(error)
+        code = code if _tells_that_nobody_reads(error) else _told(error)
     _flush()
-    return int(code)
+    return code
+
+
+def _tells_that_nobody_reads(error: BaseException) -> bool:
+    """Whether the reader of standard output has what it wanted, or the terminal was closed."""
+    if isinstance(error, BrokenPipeError):
+        return True
+    return isinstance(error, OSError) and error.errno == errno.EIO and _has_lost_terminal()
+
+
+def _has_lost_terminal() -> bool:
+    import termios
+
+    try:
+        termios.tcgetattr(sys.stdout.fileno())
+    except termios.error as error:
+        return bool(error.args[0] == errno.EIO)
+    except (OSError, ValueError):  # no real stream: a test's
+        return False
+    return False
 
 
 def _flush() -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GRACE = 30.0
 """Seconds that running operations have after the first signal."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def chosen_executor(program: Program, name: str | None, dry: bool) -> Executor:
@@ -108,7 +108,7 @@ def _show_outputs(run: Run) -> None:
 
 
 class Interruption:
-    """What SIGINT and SIGTERM do to a runner."""
+    """What SIGINT, SIGTERM and SIGHUP do to a runner."""
 
     def __init__(self) -> None:
         self._runner: WorkflowRunner | None = None
@@ -123,7 +123,7 @@ class Interruption:
     def handling(self, runner: WorkflowRunner) -> Iterator[None]:
         """Have the signals stop `runner` until the end of the block."""
         self._runner = runner
-        before = {each: signal.signal(each, self._take) for each in _SIGNALS}
+        before = {each: signal.signal(each, self._take) for each in _SIGNALS if not _is_unwanted(each)}
         try:
             yield
         finally:
@@ -150,6 +150,11 @@ class Interruption:
         self._stop()
         _write(f"aria: stopping; running operations have {GRACE:g} s to end, a second signal ends them\n"
                if len(self._seen) == 1 else "aria: ending what runs\n")
+
+
+def _is_unwanted(number: int) -> bool:
+    """Whether whoever started us wants us to outlive the terminal, as ``nohup`` does."""
+    return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 def _write(sentence: str) -> None:

@@ -102,7 +102,8 @@ def test_there_is_nothing_to_cancel_in_an_execution_that_has_ended(project):
     assert "has succeeded already" in project.error("executions", "cancel", 1, code=2)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [
+    (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_the_first_signal_lets_running_operations_end(project, number, code):
     running = project.run_until_gate()
     running.send_signal(number)

@@ -194,7 +194,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.stash[COLLECTED] = [(item.get_closest_marker("fault"), getattr(item, "callspec", None))
                                for item in here]
     for item in here if LONG else ():
-        item.add_marker(pytest.mark.timeout(LONGEST_TEST))
+        item.add_marker(pytest.mark.timeout(LONGEST_TEST), append=False)  # it counts before its own
 
 
 COLLECTED: pytest.StashKey[list[Any]] = pytest.StashKey()

@@ -1,4 +1,4 @@
-"""Cases 1 and 2: kill -9 at any moment, over real scripts, by the command line itself."""
+"""Cases 1, 2 and 10: kill -9 at any moment, over real scripts, by the command line itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aria_core.testing.crash import KILLED, CrashProcess
+from aria_core.testing.crash import KILLED, SHORT, CrashProcess
 from aria_core.testing.fault_points import signal_tree
 from aria_core.testing.script_service import (
     OPERATIONS,
@@ -29,6 +29,8 @@ GOALS = (("install", "one"), ("uninstall", "one"), ("install", "one"), ("install
          ("uninstall", "two"))
 SECONDS = 0.1
 """How long an operation lasts: long enough for the start of a runner to be a small part of a run."""
+CANCELLED = 7
+"""The exit code of a runner whose execution was cancelled."""
 LEFT_UNTIL_RESUMED = ("S6",)
 """What only a resume can end: after the tree has died, what has left it; without workers, all scripts."""
 
@@ -112,26 +114,71 @@ def kill_at_any_moment(cell: Any, everything: bool = False, spawned: bool = Fals
     assert hits >= 0.9 * total or not LONG
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.fault(1, executors=["process"], databases=["sqlite", "postgresql"], small=1, long=25)
 def test_the_runner_is_killed(cell: Any) -> None:
     kill_at_any_moment(cell)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.fault(1, executors=["thread"], databases=["sqlite", "postgresql"], small=1, long=5)
 def test_the_runner_is_killed_with_its_threads(cell: Any) -> None:
     kill_at_any_moment(cell)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.fault(1, executors=["process"], databases=["sqlite"], small=1, long=2, of="spawned")
 def test_the_command_itself_is_killed(cell: Any) -> None:
     kill_at_any_moment(cell, spawned=True)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.fault(2, executors=["process"], databases=["sqlite", "postgresql"], small=1, long=25)
 def test_all_its_processes_are_killed(cell: Any) -> None:
     kill_at_any_moment(cell, everything=True)
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.fault(2, executors=["thread"], databases=["sqlite", "postgresql"], small=1, long=5)
 def test_the_runner_and_its_scripts_are_killed(cell: Any) -> None:
     kill_at_any_moment(cell, everything=True)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.fault(10, executors=["thread", "process"], databases=["sqlite", "postgresql"], small=2, long=100)
+def test_killed_while_cancelling(cell: Any) -> None:
+    began = time.monotonic()
+    for trial in cell.trials():
+        with trial.site(prepared=False) as site, script_service(site) as service:
+            kill_while_cancelling(trial, service)
+    total, hits = cell.tally.total(), cell.tally["cancelling"]
+    cell.note(f"{hits} of {total} kills before it was cancelled, {(time.monotonic() - began):.0f} s")
+    assert hits >= 0.8 * total or not LONG
+
+
+def kill_while_cancelling(trial: Any, service: ScriptService) -> None:
+    service.site.let_operations_last(0.4)
+    runner = service.launch(*service.words("install"))
+    service.wait_until_begun(trial.random.randint(1, 4))
+    request = service.launch("executions", "cancel", "1", "--no-wait")
+    service.wait_until("cancelling")
+    time.sleep(trial.random.uniform(0, 0.1))
+    at = time.time()
+    signal_tree(runner.pid) if trial.random.random() < 0.5 else runner.send(signal.SIGKILL)
+    assert runner.end().code in (KILLED, CANCELLED)
+    assert request.end().code == 0
+    service.site.assert_promises_kept(LEFT_UNTIL_RESUMED)
+    trial.tally[phase(service.site.judge.case(), 0, at)] += 1
+    finish_the_cancel(trial, service)
+    service.site.let_operations_last(SHORT)
+    assert service.command("executions", "resume", "1").code == 0
+    service.site.assert_promises_kept()
+
+
+def finish_the_cancel(trial: Any, service: ScriptService) -> None:
+    if service.state() != "cancelled":
+        word, code = trial.random.choice([("resume", CANCELLED), ("cancel", 0)])
+        done = service.command("executions", word, "1")
+        assert done.code == code, (word, done)
+    assert service.state() == "cancelled"
+    service.site.assert_promises_kept()
