@@ -12,6 +12,7 @@ import pytest
 
 from aria_core.testing.crash import KILLED, SHORT, CrashProcess
 from aria_core.testing.fault_points import signal_tree
+from aria_core.testing.judge import ENDED
 from aria_core.testing.script_service import (
     OPERATIONS,
     PHASES,
@@ -29,6 +30,8 @@ GOALS = (("install", "one"), ("uninstall", "one"), ("install", "one"), ("install
          ("uninstall", "two"))
 SECONDS = 0.1
 """How long an operation lasts: long enough for the start of a runner to be a small part of a run."""
+KILLED_AFTER_THE_END = 0.25
+"""The share of runners with nothing left to do that are killed all the same."""
 CANCELLED = 7
 """The exit code of a runner whose execution was cancelled."""
 LEFT_UNTIL_RESUMED = ("S6",)
@@ -56,7 +59,7 @@ class Campaign:
     def _measure(self) -> tuple[float, float]:
         """After how many seconds an installation is claimed, and has ended."""
         launched = time.time()
-        done = self._service.command(*self._service.words("install", "clean"))
+        done = self._service.launch(*self._service.words("install", "clean")).end()
         assert done.code == 0, done.complained
         moments = [each.at - launched for each in self._service.site.judge.case().of_kind("execution")]
         return moments[0], moments[-1]
@@ -70,13 +73,20 @@ class Campaign:
             known = len(self._service.site.judge.case().history)
             runner = self._service.launch(*words)
             after = self._trial.random.uniform(*seconds)
-            if struck == kills or runner.ends_within(after) or not self._kill(runner, known):
+            if (struck == kills or runner.ends_within(after) or self._is_missed(known)
+                    or not self._kill(runner, known)):
                 done = runner.end()
                 assert done.code == 0, (words, done)
                 self._service.site.assert_promises_kept()
                 return struck
             struck += 1
             words = self._next(goal, executions)
+
+    def _is_missed(self, known: int) -> bool:
+        """Whether its execution has ended already; some are killed then, too."""
+        case = self._service.site.judge.case()
+        has_ended = len(case.history) > known and case.executions[max(case.executions)]["state"] in ENDED
+        return has_ended and self._trial.random.random() > KILLED_AFTER_THE_END
 
     def _kill(self, runner: CrashProcess | SpawnedCommand, known: int) -> bool:
         """Kill it and judge; False if it had ended."""
