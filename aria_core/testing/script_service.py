@@ -20,7 +20,8 @@ from textwrap import dedent
 from typing import Any
 
 from aria_core.testing.crash import PATIENCE, CrashProcess, CrashSite, Ended
-from aria_core.testing.judge import ENDED, Case
+from aria_core.testing.evidence import Case
+from aria_core.testing.judge import ENDED
 from aria_core.testing.traces import Effect, marked_processes
 
 TEMPLATE = """
