@@ -71,12 +71,12 @@ def logging_as(settings: LoggingSettings) -> Iterator[None]:
 def _handler(settings: LoggingSettings) -> logging.Handler:
     if settings.file is None:
         return logging.StreamHandler(sys.stderr)
-    from logging.handlers import WatchedFileHandler
+    from aria_core.log_file import LogFileHandler
 
     try:
         # made here because the handler would let everybody read it
         os.close(os.open(settings.file, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
-        return WatchedFileHandler(settings.file, encoding="utf-8")
+        return LogFileHandler(settings.file, encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(
             f"[logging] file {settings.file} cannot be written: {error.strerror}") from error

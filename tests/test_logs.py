@@ -80,3 +80,18 @@ def test_a_file_that_cannot_be_written_is_one_sentence(tmp_path, name):
         logging_as(LoggingSettings(file=tmp_path / name)),
     ):
         pass
+
+
+def test_a_file_without_room_is_told_once_and_goes_on_when_there_is_room(tmp_path, capsys):
+    path = tmp_path / "log"
+    path.symlink_to("/dev/full")
+    with logging_as(LoggingSettings("info", "text", path)):
+        LOG.info("lost")
+        LOG.info("lost as well")
+        path.unlink()
+        path.touch()
+        LOG.info("kept")
+    assert capsys.readouterr().err == (
+        f"aria: the log {path} cannot be written: No space left on device; lines are lost until it can\n")
+    (line,) = path.read_text().splitlines()
+    assert line.endswith("aria.test: kept")

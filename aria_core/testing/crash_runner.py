@@ -34,6 +34,7 @@ from aria_core.modeling.expressions import get_input
 from aria_core.modeling.models import Service
 from aria_core.modeling.specification import LoadedTemplate, OperationSpec
 from aria_core.orchestrator.exceptions import ActiveExecutionsError
+from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.topology import create_service, store_template
 from aria_core.orchestrator.workflow_runner import WorkflowRunner
 from aria_core.testing.fault_points import FaultPoints, note_runner
@@ -91,8 +92,9 @@ def make_service(config: Config, directory: Path, template: LoadedTemplate,
 class CrashRunner:
     """The parts that the directory's configuration names, with fault points around them."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, is_plain: bool = False) -> None:
         self._directory = directory
+        self._is_plain = is_plain
         self._points = FaultPoints(directory)
 
     def prepare(self) -> None:
@@ -133,9 +135,12 @@ class CrashRunner:
         return runner.execute()
 
     @contextmanager
-    def _application(self) -> Iterator[tuple[Application, FaultyExecutor]]:
+    def _application(self) -> Iterator[tuple[Application, Executor]]:
         config = Config.load()
         with Application(config) as plain:
+            if self._is_plain:
+                yield plain, plain.executor()
+                return
             storage = FaultyStorage(plain.model_storage, self._points)
             reach_in_commits(self._points)
             with Application(config, model_storage=storage,
@@ -150,12 +155,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("what", choices=("prepare", "start", "fail", "resume", "cancel"))
     parser.add_argument("--workflow", default="install", help="what `start` runs")
     parser.add_argument("--input", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--plain", action="store_true", help="without fault points, which open files")
     given = parser.parse_args(arguments)
     os.chdir(given.directory)
     if Path(CLOCK).exists():
         follow_clock(Path(CLOCK).resolve())
     try:
-        sys.stdout.write(_do(given, CrashRunner(given.directory.resolve())))
+        sys.stdout.write(_do(given, CrashRunner(given.directory.resolve(), is_plain=given.plain)))
     except AriaError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return next(code for kind, code in _CODES if isinstance(error, kind))
