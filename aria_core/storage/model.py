@@ -184,7 +184,11 @@ class ModelTable(ABC, Generic[M]):
 
     @abstractmethod
     def delete(self, entry: M) -> None:
-        """Remove a row and what it owns."""
+        """Remove a row and what it owns.
+
+        Refused with a ``StorageError`` for a service with an active execution, and for such an execution:
+        somebody may be running it.
+        """
 
     @abstractmethod
     def refresh(self, entry: M) -> M:

@@ -11,7 +11,15 @@ import pytest
 from aria_core.exceptions import AlreadyExistsError, NotFoundError, StorageError, StorageUnavailableError
 from aria_core.modeling.models import Execution, Node, Plugin, Service, ServiceTemplate, Task
 from aria_core.storage.model import ModelStorage
-from aria_core.testing.sample import JSON_VALUES, MOMENT, add_service, at_once, elsewhere, start_service
+from aria_core.testing.sample import (
+    JSON_VALUES,
+    MOMENT,
+    add_service,
+    at_once,
+    elsewhere,
+    end_execution,
+    start_service,
+)
 
 
 def _state_of(storage: ModelStorage, node: int) -> str:
@@ -218,11 +226,26 @@ class TableContract:
 
     def test_deleting_a_service_keeps_its_template_only(self, storage: ModelStorage) -> None:
         service = add_service(storage)
-        start_service(storage, service)
+        end_execution(storage, start_service(storage, service))
         storage.service.delete(service)
         owned = (storage.node, storage.relationship, storage.attribute, storage.execution, storage.task)
         assert [len(table.list()) for table in owned] == [0] * len(owned)
         assert len(storage.service_template.list()) == 1
+
+    def test_what_may_be_running_is_not_deleted(self, storage: ModelStorage) -> None:
+        service = add_service(storage)
+        claim = start_service(storage, service)
+        execution = storage.execution.get(claim.execution)
+        with pytest.raises(StorageError, match=f"execution {claim.execution} is started"):
+            storage.service.delete(service)
+        with pytest.raises(StorageError, match=f"execution {claim.execution} is started"):
+            storage.execution.delete(execution)
+        assert storage.ledger.pulse(claim.execution).state == "started"
+        assert storage.service.get_by_name("shop").nodes["web"].host_address == "10.0.0.1"
+        end_execution(storage, claim)
+        storage.execution.delete(execution)
+        storage.service.delete(service)
+        assert len(storage.service.list()) == 0
 
     def test_a_template_with_services_is_not_deleted(self, storage: ModelStorage) -> None:
         service = add_service(storage)

@@ -53,6 +53,12 @@ def start_service(storage: ModelStorage, service: Service, tasks: int = 3) -> Cl
     return storage.ledger.create_graph(claim_service(storage, service), rows, (), MOMENT)
 
 
+def end_execution(storage: ModelStorage, claim: Claim) -> None:
+    """Have an execution fail."""
+    end = {"state": "failed", "ended_at": MOMENT, "owner": None}
+    storage.ledger.record_batch(claim, Batch(execution=end))
+
+
 def elsewhere(read: Callable[[], T]) -> T:
     """What `read` gives in a thread that has seen nothing yet."""
     with ThreadPoolExecutor(1) as pool:

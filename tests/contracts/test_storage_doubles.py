@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 
 from aria_core.exceptions import AlreadyExistsError, NotFoundError, StorageError
@@ -195,6 +195,13 @@ class DeleteLeavesNodes(SqlModelTable):
         with self._sessions.current()._database.write() as connection:
             connection.execute(update(Node).values(service_id=None))
         super().delete(entry)
+
+
+@DOUBLES.breaks("test_what_may_be_running_is_not_deleted")
+class RecklessDelete(SqlModelTable):
+    def delete(self, entry):
+        with self._sessions.current()._database.write() as connection:
+            connection.execute(delete(type(entry)).where(type(entry).id == entry.id))
 
 
 @DOUBLES.breaks("test_a_template_with_services_is_not_deleted")

@@ -43,7 +43,7 @@ from aria_core.modeling.states import (
 )
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.sql import SqlModelStorage
-from aria_core.testing.sample import add_service, elsewhere, start_service
+from aria_core.testing.sample import add_service, elsewhere, end_execution, start_service
 
 WRONG: dict[str, list[Any]] = {
     "VARCHAR": [1, 1.5, b"x", ["x"], {"x": 1}, object()], "TEXT": [1, b"x", ["x"]],
@@ -257,6 +257,7 @@ def test_deleting_an_owner_deletes_exactly_what_it_owns(model_storage: ModelStor
         model_storage.service.update(service)
         claim = start_service(model_storage, service)
         model_storage.log.put(Log(execution_id=claim.execution, level="info", message="m"))
+        end_execution(model_storage, claim)
     owned = [name for name in MODELS if name not in ("service_template", "node_template", "plugin")]
     before = {name: len(getattr(model_storage, name).list()) for name in owned}
     model_storage.service.delete(model_storage.service.get_by_name("gone"))

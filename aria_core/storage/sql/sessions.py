@@ -13,8 +13,10 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.modeling.base import Model
+from aria_core.modeling.models import Execution, Service
 from aria_core.storage.sql.checks import check_row
 from aria_core.storage.sql.database import Database
+from aria_core.storage.sql.statements import refuse_if_active
 
 
 class Sessions:
@@ -127,9 +129,14 @@ class TableSession(ReadSession):
             raise StorageError(f"the database does not take a value: {error.orig}") from error
 
     def remove(self, model: type[Model], key: int) -> bool:
-        """Remove a row and, by the database's own rules, what it owns; False if there is none."""
+        """Remove a row and, by the database's own rules, what it owns; False if there is none.
+
+        Raises ``StorageError`` for a service or an execution that somebody may be running.
+        """
         statement = delete(model).where(model.id == key)
         with self._database.write() as connection:
+            if model in (Service, Execution):
+                refuse_if_active(connection, model, key)
             return connection.execute(statement).rowcount == 1
 
     def read_again(self, entry: Model) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, Table, Update, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from aria_core.exceptions import NotFoundError
+from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.modeling.models import Execution, Node, Service, Task
 from aria_core.modeling.parameters import Attribute
+from aria_core.modeling.states import ACTIVE_EXECUTION_STATES
 from aria_core.worker.calls import Edit
 
 _service: Any = Service.__table__
@@ -49,6 +50,18 @@ def lock_service(connection: Connection, service: int) -> None:
         raise NotFoundError(f"there is no service {service}")
     connection.execute(select(_execution.c.id).where(_execution.c.service_id == service)
                        .order_by(_execution.c.id).with_for_update()).all()
+
+
+def refuse_if_active(connection: Connection, model: type[Service] | type[Execution], key: int) -> None:
+    """Raise ``StorageError`` if a service, or an execution, may be run; until the commit nobody begins to."""
+    if model is Service:
+        lock_service(connection, key)
+    of_it = _execution.c.id == key if model is Execution else _execution.c.service_id == key
+    rows = select(_execution.c.id, _execution.c.state).where(of_it).order_by(_execution.c.id)
+    for execution, state in connection.execute(rows.with_for_update()):
+        if state in ACTIVE_EXECUTION_STATES:
+            whose = "" if model is Execution else f"service {key} has "
+            raise StorageError(f"{whose}execution {execution} is {state}; cancel it before it is deleted")
 
 
 @lru_cache(maxsize=64)
