@@ -215,11 +215,13 @@ def test_a_damaged_file_is_not_waited_for(file: Path) -> None:
         assert len(storage.service.list()) == 0
 
 
-def test_a_damaged_schema_is_told_although_it_cannot_be_quoted(file: Path) -> None:
+@pytest.mark.parametrize(("whole", "damaged"), [
+    (b"CREATE TABLE", b"CRE\xd9TE TABLE"), (b"NOT NULL", b"NOT `ULL")], ids=["not text", "an open quote"])
+def test_a_damaged_schema_is_told_in_one_line_although_sqlite_quotes_it(
+        file: Path, whole: bytes, damaged: bytes) -> None:
     with SqlModelStorage(f"sqlite:///{file}"):
         """Makes the tables."""
-    content = file.read_bytes()
-    file.write_bytes(content.replace(b"CREATE TABLE", b"CRE\xd9TE TABLE"))
+    file.write_bytes(file.read_bytes().replace(whole, damaged))
     with pytest.raises(StorageUnavailableError) as refused:
         SqlModelStorage(f"sqlite:///{file}").open()
     assert "\n" not in str(refused.value)

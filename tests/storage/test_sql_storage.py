@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,15 @@ def test_a_readable_database_file_is_made_private(tmp_path: Path) -> None:
         file.chmod(0o644)
     with SqlModelStorage(f"sqlite:///{file}"):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_read_only_database_file_stays_read_only(tmp_path: Path) -> None:
+    file = tmp_path / "aria.db"
+    with SqlModelStorage(f"sqlite:///{file}"):
+        file.chmod(0o444)
+    with suppress(StorageUnavailableError), SqlModelStorage(f"sqlite:///{file}"):
+        assert os.geteuid() == 0  # who may do everything
+    assert stat.S_IMODE(file.stat().st_mode) == 0o400
 
 
 def test_the_constructor_touches_nothing(tmp_path: Path) -> None:

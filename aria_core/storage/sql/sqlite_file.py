@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 from contextlib import closing, suppress
 from pathlib import Path
 
 from aria_core.exceptions import StorageUnavailableError
 from aria_core.storage.sql.database import BUSY_TIMEOUT
+from aria_core.storage.sql.failures import first_line
 
 _PAUSE = 0.02
 
@@ -24,8 +26,9 @@ def prepare_file(file: Path) -> None:
         _switch_to_wal(file)
     except OSError as error:
         raise StorageUnavailableError(f"the database file {file} cannot be used: {error.strerror}") from error
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # its message may quote what is damaged
-        raise StorageUnavailableError(f"the database file {file} cannot be used: {error}") from error
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise StorageUnavailableError(f"the database file {file} cannot be used: {first_line(error)}"
+                                      ) from error
 
 
 def _make_private(file: Path) -> None:
@@ -38,8 +41,8 @@ def _make_private(file: Path) -> None:
         with suppress(FileExistsError):
             file.hardlink_to(new)
         new.unlink()
-    if file.is_file() and file.stat().st_mode & 0o077:
-        file.chmod(0o600)
+    if file.is_file() and (mode := stat.S_IMODE(file.stat().st_mode)) & 0o077:
+        file.chmod(mode & 0o700)  # and what its owner may not do stays so
 
 
 def _switch_to_wal(file: Path) -> None:
