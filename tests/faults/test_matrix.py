@@ -35,7 +35,7 @@ MATRIX = {
     35: ALL, 36: cells(("thread",), DATABASES), 37: cells(("thread",), DATABASES),  # graphs
     38: ALL,  # names
     39: cells(("thread",), DATABASES) | ON_SQLITE,  # leaks
-    44: NO_EXECUTOR, 45: NO_EXECUTOR,  # torn files, order of syncs
+    44: NO_EXECUTOR, 45: NO_EXECUTOR | ON_SQLITE,  # torn files, order of syncs
     46: ON_PROCESSES,  # upgrades in flight
     48: ON_SQLITE,  # no descriptors, no room for logs; a shortage of processes has no cell yet
 }
