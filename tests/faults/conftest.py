@@ -19,6 +19,8 @@ import json
 import os
 import random
 import shutil
+import subprocess
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -191,20 +193,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = [item for item in items if Path(__file__).parent in item.path.parents]
-    config.stash[COLLECTED] = [(item.get_closest_marker("fault"), getattr(item, "callspec", None))
-                               for item in here]
     for item in here if LONG else ():
         item.add_marker(pytest.mark.timeout(LONGEST_TEST), append=False)  # it counts before its own
+    if told := os.environ.get(TELL_CELLS):
+        marked = [(item.get_closest_marker("fault"), getattr(item, "callspec", None)) for item in here]
+        cells = [[mark.args[0], *callspec.params["cell"]] for mark, callspec in marked
+                 if mark is not None and callspec is not None and "cell" in callspec.params]
+        Path(told).write_text(json.dumps(cells))
 
 
-COLLECTED: pytest.StashKey[list[Any]] = pytest.StashKey()
+TELL_CELLS = "ARIA_FAULTS_TELL_CELLS"
+"""Names the file in which a collection leaves its cells."""
 
 
 @pytest.fixture
-def cells_collected(pytestconfig: pytest.Config) -> set[tuple[int, str, str]]:
-    """Every cell that the tests of this directory have, also of those that were not chosen to run."""
-    return {(mark.args[0], *callspec.params["cell"]) for mark, callspec in pytestconfig.stash[COLLECTED]
-            if mark is not None and callspec is not None and "cell" in callspec.params}
+def cells_collected(tmp_path: Path) -> set[tuple[int, str, str]]:
+    """Every cell that the tests of this directory have, whichever of them were chosen to run."""
+    told = tmp_path / "cells.json"
+    collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider",
+               str(Path(__file__).parent)]
+    subprocess.run(collect, env={**os.environ, TELL_CELLS: str(told)}, check=True, stdout=subprocess.DEVNULL)
+    return {(case, executor, database) for case, executor, database in json.loads(told.read_text())}
 
 
 @pytest.fixture
