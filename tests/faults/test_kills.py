@@ -47,40 +47,45 @@ class Campaign:
         self._everything = everything
         self._besides = LEFT_UNTIL_RESUMED if everything or trial.cell.executor == "thread" else ()
         self._goals = cycle(GOALS)
+        self._claimed_after = self._operation_takes = 0.0
 
     def carry_out(self, kills: int) -> None:
         """Measure how long an execution takes that nobody interrupts, then interrupt others."""
-        begins, ends = self._measure()
+        self._reach("install", "clean", 0)
         while kills:
-            workflow, service = next(self._goals)
-            seconds = begins, begins + (ends - begins) * OPERATIONS[workflow] / OPERATIONS["install"]
-            kills -= self._reach(self._service.words(workflow, service), kills, seconds)
+            kills -= self._reach(*next(self._goals), kills)
 
-    def _measure(self) -> tuple[float, float]:
-        """After how many seconds an installation is claimed, and has ended."""
-        launched = time.time()
-        done = self._service.launch(*self._service.words("install", "clean")).end()
-        assert done.code == 0, done.complained
-        moments = [each.at - launched for each in self._service.site.judge.case().of_kind("execution")]
-        return moments[0], moments[-1]
-
-    def _reach(self, goal: tuple[str, ...], kills: int,
-               seconds: tuple[float, float]) -> int:
+    def _reach(self, workflow: str, service: str, kills: int) -> int:
         """Kill and resume one execution until it ends; how many kills that took, `kills` at most."""
         executions = len(self._service.site.judge.case().executions)
-        words, struck = goal, 0
+        goal = words = self._service.words(workflow, service)
+        struck = 0
         while True:
-            known = len(self._service.site.judge.case().history)
+            known, launched = len(self._service.site.judge.case().history), time.time()
             runner = self._service.launch(*words)
-            after = self._trial.random.uniform(*seconds)
-            if (struck == kills or runner.ends_within(after) or self._is_missed(known)
+            if (struck == kills or runner.ends_within(self._moment(workflow)) or self._is_missed(known)
                     or not self._kill(runner, known)):
-                done = runner.end()
-                assert done.code == 0, (words, done)
-                self._service.site.assert_promises_kept()
-                return struck
+                break
             struck += 1
             words = self._next(goal, executions)
+        done = runner.end()
+        assert done.code == 0, (words, done)
+        self._service.site.assert_promises_kept()
+        if not struck:
+            self._measure(workflow, launched, known)
+        return struck
+
+    def _moment(self, workflow: str) -> float:
+        """How long to wait before a kill: as good as any while an execution runs."""
+        return float(self._trial.random.uniform(
+            self._claimed_after, self._claimed_after + OPERATIONS[workflow] * self._operation_takes))
+
+    def _measure(self, workflow: str, launched: float, known: int) -> None:
+        """Learn from a run that nobody interrupted, each time: the machine may be busier than it was."""
+        moments = [each.at for each in self._service.site.judge.case().history[known:]
+                   if each.kind == "execution"]
+        self._claimed_after = moments[0] - launched
+        self._operation_takes = (moments[-1] - moments[0]) / OPERATIONS[workflow]
 
     def _is_missed(self, known: int) -> bool:
         """Whether its execution has ended already; some are killed then, too."""
