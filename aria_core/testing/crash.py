@@ -249,9 +249,10 @@ class CrashSite:
         """Until somebody was at a fault point."""
         wait_until(lambda: reached(self.directory).get(point), point)
 
-    def assert_promises_kept(self, besides: Collection[str] = ()) -> None:
-        """Fail with every violation of others than `besides`, now that no runner works."""
-        violations = self.judge.violations(besides)
+    def assert_promises_kept(self, besides: Collection[str] = (),
+                             spare: Collection[tuple[int, int]] = ()) -> None:
+        """Fail with every violation there is, now that no runner works; see `Judge.violations`."""
+        violations = self.judge.violations(besides, spare)
         assert not violations, "\n".join(map(str, violations))
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ place that nobody came to from one that was survived.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -52,6 +53,9 @@ Whom = Literal["itself", "runner", "everything"]
 
 ACKNOWLEDGED = "acknowledged"
 """The file in which runners note what they were told is committed."""
+
+MEETING, ARRIVED, GATE = "meeting", "arrived", "gate"
+"""The files of `aria_core.testing.meeting.Meeting`."""
 
 _PLAN, _REACHED, _RUNNER = "fault.json", "reached", "runner.pid"
 
@@ -108,8 +112,9 @@ class FaultPoints:
         self._directory = directory
 
     def reach(self, point: str) -> None:
-        """Note that this process is at `point`, and let what is planned for it happen."""
+        """Note that this process is at `point`, wait if others meet there, and let what is planned happen."""
         append_line(self._directory / _REACHED, point)
+        self._meet(point)
         fault = self._planned()
         if fault is None or fault.point != point or reached(self._directory)[point] < fault.nth:
             return
@@ -129,6 +134,12 @@ class FaultPoints:
     def acknowledge(self, execution: int, epoch: int, batch: int) -> None:
         """Note that the storage said that a transaction is committed: it must be there ever after."""
         append_line(self._directory / ACKNOWLEDGED, f"{execution} {epoch} {batch}")
+
+    def _meet(self, point: str) -> None:
+        if any(each == point for each in _lines(self._directory / MEETING)):
+            append_line(self._directory / ARRIVED, str(os.getpid()))
+            with (self._directory / GATE).open() as gate:
+                fcntl.flock(gate, fcntl.LOCK_SH)
 
     def _planned(self) -> Fault | None:
         try:

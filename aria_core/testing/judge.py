@@ -72,9 +72,10 @@ class Judge:
         """Let go of the database."""
         self._engine.dispose()
 
-    def case(self) -> Case:
-        """What there is to judge, as it is now."""
-        return Case(self._engine, self.effects(), read_acknowledged(self._effects.with_name(ACKNOWLEDGED)))
+    def case(self, spare: Collection[tuple[int, int]] = ()) -> Case:
+        """What there is to judge, as it is now; see `violations`."""
+        effects = [each for each in self.effects() if (each.task, each.attempt) not in spare]
+        return Case(self._engine, effects, read_acknowledged(self._effects.with_name(ACKNOWLEDGED)))
 
     def effects(self) -> list[Effect]:
         """The lines of the effects file, as they are now."""
@@ -89,15 +90,17 @@ class Judge:
         with self._engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(text(query))]
 
-    def violations(self, besides: Collection[str] = ()) -> list[Violation]:
+    def violations(self, besides: Collection[str] = (), spare: Collection[tuple[int, int]] = ()
+                   ) -> list[Violation]:
         """Everything that is not as promised, now that no runner is at work, but for the promises `besides`.
 
-        What a dead runner has left has `SECONDS_TO_DIE` to end.
+        What the attempts `spare`, each a task and a number, did is not looked at. What a dead runner has left
+        has `SECONDS_TO_DIE` to end.
         """
         checks = [(promise, check) for promise, check in CHECKS if promise not in besides]
         until = time.monotonic() + SECONDS_TO_DIE
         while True:
-            case = self.case()
+            case = self.case(spare)
             found = [Violation(promise, what) for promise, check in checks for what in check(case)]
             if time.monotonic() > until or "S6" not in {each.promise for each in found}:
                 return found
