@@ -88,8 +88,8 @@ def _triggers(dialect: str, kind: str) -> list[str]:
 def _insert(dialect: str, kind: str, row: str, before: str, after: str) -> str:
     numbers = ", ".join(f"{row}.{name}" for name in _NUMBERS[kind])
     transaction = ", ".join(f"coalesce({each.format(row=row)}, 0)" for each in _TRANSACTION[kind])
-    return (f"INSERT INTO {TABLE} ({_COLUMNS}) "  # noqa: S608
-            f"VALUES ('{kind}', {row}.id, {before}, {after}, {numbers}, {_NOW[dialect]}, {transaction});")
+    values = ", ".join([f"'{kind}'", f"{row}.id", before, after, numbers, _NOW[dialect], transaction])
+    return f"INSERT INTO {TABLE} ({_COLUMNS}) VALUES ({values});"  # noqa: S608  # nosec B608 # names of ours
 
 
 _WRITTEN = {"execution": "state, epoch, batch", "task": "state, attempts", "node": "state"}
