@@ -22,6 +22,8 @@ from typing import Any, Literal, TypeAlias
 
 import blinker
 
+from aria_core.orchestrator.threads import begin_thread
+
 EVENT_VERSION = 1
 MAX_WAITING = 10_000
 MAX_FAILURES = 5
@@ -122,19 +124,23 @@ class Emitter:
                 self.dropped += 1
             self._waiting.append(event)
             self._changed.notify()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="aria-events", daemon=True)
-                self._thread.start()
+            self._begin()
 
     def close(self, timeout: float = 10.0) -> None:
         """Deliver what waits, at most `timeout` seconds long, and end."""
         with self._changed:
             self._closed = True
             self._changed.notify()
+            if self._waiting:
+                self._begin()
         if self._thread is not None:
             self._thread.join(timeout)
         if self.dropped:
             _log.warning("%d events were dropped because receivers were too slow", self.dropped)
+
+    def _begin(self) -> None:
+        if self._thread is None:  # the system may have had none until now
+            self._thread = begin_thread(self._run, "aria-events")
 
     def _run(self) -> None:
         while (event := self._next()) is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from aria_core.clock import Clock
 from aria_core.exceptions import StorageError
+from aria_core.orchestrator.threads import begin_thread
 from aria_core.storage.model import Ledger
 from aria_core.storage.records import LogRow
 from aria_core.worker.calls import CallRef
@@ -72,8 +73,7 @@ class LogWriter:
                 self._characters -= _size(self._waiting.popleft())
                 self._dropped += 1
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="aria-logs", daemon=True)
-                self._thread.start()
+                self._thread = begin_thread(self._run, "aria-logs")
 
     def close(self) -> None:
         """Commit what waits and end; what cannot be committed any more is reported and lost."""
@@ -82,6 +82,8 @@ class LogWriter:
             self._changed.notify()
         if self._thread is not None:
             self._thread.join()
+        else:
+            self._run()
         lost = self._dropped + len(self._waiting) + len(self._unsaved)
         if lost:
             _log.warning("%d log lines of execution %d could not be stored", lost, self._execution)

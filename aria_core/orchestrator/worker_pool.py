@@ -15,10 +15,10 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aria_core.orchestrator.executor import Inbox
+from aria_core.orchestrator.threads import Hands
 from aria_core.orchestrator.worker_process import Parcel, WorkerProcess, pack
 from aria_core.worker.calls import (
     Call,
@@ -62,11 +62,12 @@ class WorkerPool:
         self._pause = self._start_again_at = self._check_at = 0.0
         self._is_open = False
         self._is_closed = self._is_silent = False
-        self._enders: set[threading.Thread] = set()
-        self._supervisor: threading.Thread | None = None
+        self._answerers = Hands("aria-answers", _ANSWERERS)
+        self._enders = Hands("aria-end")
+        self._supervisor = threading.Thread(target=self._supervise, name="aria-workers", daemon=True)
 
     def open(self, report: Inbox) -> None:
-        """See `Executor.open`; the first call starts the first process."""
+        """See `Executor.open`; the first call starts the first process, but threads may be short by then."""
         self._inbox = report
         if self._is_open:
             return
@@ -74,7 +75,9 @@ class WorkerPool:
         self._woken, self._waker = socket.socketpair()
         self._waker.setblocking(False)
         self._selector.register(self._woken, selectors.EVENT_READ)
-        self._answerers = ThreadPoolExecutor(_ANSWERERS, "aria-answers")
+        self._answerers.open()
+        self._enders.open()
+        self._supervisor.start()
         self._is_open = True
 
     # --- from the engine's thread
@@ -85,10 +88,6 @@ class WorkerPool:
         with self._lock:
             if self._is_closed:
                 raise RuntimeError("the executor is closed, it takes no more calls")
-            if self._supervisor is None:
-                supervisor = threading.Thread(target=self._supervise, name="aria-workers", daemon=True)
-                supervisor.start()
-                self._supervisor = supervisor
             self._waiting.append(parcel)
             self._hand_out()
             needs_a_worker = self._lacks_worker()
@@ -145,17 +144,16 @@ class WorkerPool:
         self._join(grace)
 
     def _join(self, grace: float) -> None:
-        if self._supervisor is not None:
+        if self._is_open:
             self._wake()
             self._supervisor.join(grace + _LEAVE_WITHIN)
             for worker in list(self._workers):
                 worker.kill()
             self._supervisor.join()
-        for ender in list(self._enders):
-            ender.join()
+        self._enders.close(finish=True)
         self._is_silent = True
+        self._answerers.close(finish=False)
         if self._is_open:
-            self._answerers.shutdown(wait=False, cancel_futures=True)
             for each in (self._selector, self._woken, self._waker):
                 each.close()
 
@@ -248,12 +246,13 @@ class WorkerPool:
             self._answer(worker.calls[0].ref, message)
         elif "ask" in message:
             ref = worker.calls[0].ref
-            self._answerers.submit(worker.reply, message, lambda asked: self._inbox.answer(ref, asked))
+            self._answerers.give(worker.reply, message, lambda asked: self._inbox.answer(ref, asked))
         elif "fetch" in message:
-            self._answerers.submit(worker.send_big, message["fetch"])
+            self._answerers.give(worker.send_big, message["fetch"])
         elif "hello" in message:
             worker.welcome(message)
             self._failed_starts.pop(worker.environment, None)
+            self._pause = 0.0
 
     def _take_report(self, worker: WorkerProcess, report: Report) -> None:
         with self._lock:
@@ -279,7 +278,9 @@ class WorkerPool:
                 worker.hang_up()
 
     def _start_workers(self) -> None:
-        while not self._start_again_at or self._start_again_at <= time.monotonic():
+        if self._start_again_at <= time.monotonic():
+            self._start_again_at = 0.0
+        while not self._start_again_at:
             with self._lock:
                 if not self._lacks_worker():
                     return
@@ -293,7 +294,6 @@ class WorkerPool:
         except OSError as error:
             self._could_not_start(environment, error)
             return
-        self._pause = self._start_again_at = 0.0
         self._selector.register(worker.line, selectors.EVENT_READ, worker)
         with self._lock:
             self._workers.append(worker)
@@ -310,10 +310,14 @@ class WorkerPool:
 
     def _could_not_start(self, environment: Environment | None, error: OSError) -> None:
         if error.errno in _TRANSIENT:
+            self._start_later()
+        else:
+            self._give_up(environment, f"cannot start a worker{_of(environment)}: {error}")
+
+    def _start_later(self) -> None:
+        if not self._start_again_at:  # one shortage may end several workers: they are one reason to wait
             self._pause = min(max(2 * self._pause, 0.05), _LONGEST_PAUSE)
             self._start_again_at = time.monotonic() + self._pause
-            return
-        self._give_up(environment, f"cannot start a worker{_of(environment)}: {error}")
 
     def _give_up(self, environment: Environment | None, why: str) -> None:
         with self._lock:
@@ -330,33 +334,31 @@ class WorkerPool:
         self._selector.unregister(worker.line)
         with self._lock:
             self._reclaim(worker)
+            worker.is_leaving = True
             worker.buried.set()
-            if not worker.is_ready:
-                self._note_failed_start(worker)
+        if not worker.is_ready and worker.lacked_a_process:
+            self._start_later()
+        elif not worker.is_ready:
+            self._note_failed_start(worker)
+        with self._lock:
             self._begin_end(worker, 0.0, None)
 
     def _note_failed_start(self, worker: WorkerProcess) -> None:
         self._failed_starts[worker.environment] += 1
         if self._failed_starts[worker.environment] >= _HOPELESS_STARTS:
-            worker.wait(1.0)
             self._give_up(worker.environment, f"a worker{_of(worker.environment)} ended before it was ready"
                                               f"{worker.last_words()}")
 
     def _terminate(self, worker: WorkerProcess, grace: float) -> None:
         if worker.is_ending:  # asked again: the shorter grace counts
-            self._begin(self._force, worker, grace)
+            self._enders.give(self._force, worker, grace)
         else:
             self._begin_end(worker, grace, "terminated")
 
     def _begin_end(self, worker: WorkerProcess, grace: float, reason: LostReason | None) -> None:
         if not worker.is_ending:
             worker.is_ending = worker.is_leaving = True
-            self._begin(self._end, worker, grace, reason)
-
-    def _begin(self, work: Callable[..., None], *arguments: Any) -> None:
-        thread = threading.Thread(target=work, args=arguments, name="aria-end", daemon=True)
-        self._enders.add(thread)
-        thread.start()
+            self._enders.give(self._end, worker, grace, reason)
 
     def _end(self, worker: WorkerProcess, grace: float, reason: LostReason | None) -> None:
         """Ask, force, wait until nothing of the attempt is left, then report it lost."""

@@ -32,6 +32,7 @@ from aria_core.worker.channel import (
     encode_reply,
     reply_to,
 )
+from aria_core.worker.keeper import CANNOT_FORK
 from aria_core.worker.marking import ATTEMPT_VARIABLE, ROOM
 
 WORKER_VERSION = 1
@@ -272,6 +273,11 @@ class WorkerProcess:
     def has_ended(self) -> bool:
         """Whether the process has ended; its last words may still be on the line."""
         return self._process.poll() is not None
+
+    @property
+    def lacked_a_process(self) -> bool:
+        """Whether it has ended, or ends within a second, because its keeper could not fork."""
+        return self.wait(1.0) and self._process.returncode == CANNOT_FORK
 
     def kill(self) -> None:
         """End it now; a worker dies with its keeper."""

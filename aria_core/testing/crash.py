@@ -35,6 +35,7 @@ from aria_core.modeling.specification import LoadedTemplate
 from aria_core.testing.crash_runner import make_service
 from aria_core.testing.effects import EFFECTS, SECONDS
 from aria_core.testing.fault_points import IN_COMMIT, POINTS, Fault, forget_fault, plan_fault, reached
+from aria_core.testing.few_processes import be_a_crowd
 from aria_core.testing.judge import Judge
 from aria_core.testing.traces import read_effects
 from aria_core.testing.wrong_clock import CLOCK
@@ -94,6 +95,10 @@ class CrashProcess:
     def is_running(self) -> bool:
         """Whether it has not ended."""
         return self._process.is_alive()
+
+    def said(self) -> str:
+        """What it wrote until now."""
+        return _text(self._out)
 
     def wait_until_stopped(self) -> None:
         """Until a SIGSTOP has stopped it; ``AssertionError`` if it ends instead."""
@@ -208,6 +213,13 @@ class CrashSite:
     def launch(self, *arguments: str) -> CrashProcess:
         """Begin ``crash_runner`` with these arguments."""
         return self._begin(be_a_runner, arguments)
+
+    def launch_crowd(self, user: int, count: int) -> CrashProcess:
+        """Begin `count` processes of a user, and wait until they are all there; they end together."""
+        crowd = self._begin(be_a_crowd, (str(user), str(count)))
+        wait_until(lambda: crowd.said() or not crowd.is_running(), "a crowd")
+        assert crowd.is_running(), "the crowd did not come about"
+        return crowd
 
     def launch_command(self, *words: str) -> CrashProcess:
         """Begin the command ``aria`` with these words."""

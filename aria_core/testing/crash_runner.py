@@ -39,6 +39,7 @@ from aria_core.orchestrator.topology import create_service, store_template
 from aria_core.orchestrator.workflow_runner import WorkflowRunner
 from aria_core.testing.fault_points import FaultPoints, note_runner
 from aria_core.testing.faulty import FaultyExecutor, FaultyStorage, reach_in_commits
+from aria_core.testing.few_processes import become_user
 from aria_core.testing.wrong_clock import CLOCK, follow_clock
 
 SERVICE = "crash"
@@ -156,7 +157,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--workflow", default="install", help="what `start` runs")
     parser.add_argument("--input", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--plain", action="store_true", help="without fault points, which open files")
+    parser.add_argument("--user", type=int, help="be this user, who may have --processes processes")
+    parser.add_argument("--processes", type=int, default=0)
     given = parser.parse_args(arguments)
+    if given.user is not None:
+        become_user(given.user, given.processes)
     os.chdir(given.directory)
     if Path(CLOCK).exists():
         follow_clock(Path(CLOCK).resolve())

@@ -10,6 +10,7 @@ mark of the attempt it was working for).
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -20,6 +21,9 @@ from typing import NoReturn
 
 from aria_core.worker.marking import ATTEMPT_VARIABLE
 from aria_core.worker.processes import kill_marked
+
+CANNOT_FORK = os.EX_TEMPFAIL
+"""The exit code of a worker for which the system has no process or memory now: to be tried again."""
 
 _PARENT_CHECK_MS = 1000
 _PR_SET_PDEATHSIG = 1
@@ -32,10 +36,19 @@ def stay_behind(line: socket.socket) -> None:
     """
     _leave_no_core()
     runner, keeper = os.getppid(), os.getpid()
-    worker = os.fork()
+    worker = _fork()
     if worker:
         _keep(worker, line, runner)
     _die_with_parent(keeper)
+
+
+def _fork() -> int:
+    try:
+        return os.fork()
+    except OSError as error:
+        if error.errno not in (errno.EAGAIN, errno.ENOMEM):
+            raise
+        raise SystemExit(CANNOT_FORK) from None
 
 
 def _die_with_parent(keeper: int) -> None:

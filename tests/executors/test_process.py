@@ -320,6 +320,51 @@ def test_a_shortage_of_file_descriptors_delays_calls_and_loses_none(bench: Bench
     assert all(isinstance(bench.finish(ref), Succeeded) for ref in refs)
 
 
+KEEPER_CANNOT_FORK = """
+import os
+from pathlib import Path
+
+def refuse():
+    with Path({tries!r}).open("a") as tries:
+        tries.write("x")
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+if Path({full!r}).exists():
+    os.fork = refuse
+"""
+
+
+def test_a_shortage_of_processes_delays_calls_and_loses_none(bench: Bench) -> None:
+    """A worker's own fork fails, more often than a worker is tried that is broken."""
+    full, tries = bench.directory / "full", bench.directory / "tries"
+    full.touch()
+    (bench.directory / "sitecustomize.py").write_text(
+        KEEPER_CANNOT_FORK.format(full=str(full), tries=str(tries)))
+    environment = Environment("books-1.0", None, (), (str(bench.directory),))
+    refs = [submit_in(bench, environment, "where") for _ in range(5)]
+    bench.wait_until(lambda: tries.exists() and len(tries.read_text()) > 4)
+    assert bench.inbox.reports() == []
+    full.unlink()
+    assert all(isinstance(bench.finish(ref), Succeeded) for ref in refs)
+
+
+def test_a_shortage_of_threads_delays_calls_and_loses_none(bench: Bench, monkeypatch: pytest.MonkeyPatch
+                                                          ) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    bench.resources["greeting.txt"] = b"hello"
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    hanging = [bench.submit("hang", pids=f"{bench.pids_file}-{number}") for number in range(2)]
+    for ref in hanging:
+        bench.inbox.wait_for_start(ref)
+    asking = [bench.submit("ask", path="greeting.txt") for _ in range(5)]
+    for ref in hanging:
+        bench.executor.terminate(ref, 0.1)
+    assert [bench.finish(ref) for ref in hanging] == [Lost(ref, "terminated") for ref in hanging]
+    assert all(isinstance(bench.finish(ref), Succeeded) for ref in asking)
+
+
 def test_closing_leaves_neither_descriptors_nor_children(tmp_path: Path) -> None:
     def children() -> str:
         return Path(f"/proc/self/task/{os.getpid()}/children").read_text()

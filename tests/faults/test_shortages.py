@@ -1,19 +1,24 @@
-"""Case 48: no file descriptors left, and no room for the program's log."""
+"""Case 48: no file descriptors or processes left, and no room for the program's log."""
 
 from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aria_core.modeling.builder import call
 from aria_core.modeling.expressions import get_input
-from aria_core.testing.crash import SHORT, CrashSite, wait_until
+from aria_core.testing.crash import SHORT, CrashProcess, CrashSite, wait_until
 
 SLOTS = 24
 """More than the limits allow."""
@@ -30,6 +35,23 @@ def judge_all_done(site: CrashSite) -> None:
     assert rows == [("success", 1, 0)] * len(OPERATIONS)
 
 
+def check_delayed(cell: Any, site: CrashSite, runner: CrashProcess, end_shortage: Callable[[], object]
+                  ) -> None:
+    """Some operations begin in the shortage, the others after it; all are done."""
+    wait_until(lambda: site.count("begin") or not runner.is_running(), "an operation to begin")
+    time.sleep(SHORTAGE)
+    begun = site.count("begin")
+    assert runner.is_running(), runner.end().complained
+    assert begun < SLOTS, "that was no shortage"
+    end_shortage()
+    wait_until(lambda: site.count("begin") == SLOTS, "as many operations as there are slots")
+    site.let_operations_last(SHORT)
+    ended = runner.end()
+    assert (ended.code, ended.complained) == (0, "")
+    judge_all_done(site)
+    cell.note(f"{begun} of {SLOTS} slots in the shortage, all after it")
+
+
 @pytest.mark.fault(48, executors=["process"], databases=["sqlite", "postgresql"], of="descriptors",
                    small=1, long=20)
 def test_a_shortage_of_descriptors_delays_and_loses_nothing(cell: Any) -> None:
@@ -38,18 +60,32 @@ def test_a_shortage_of_descriptors_delays_and_loses_nothing(cell: Any) -> None:
             site.let_operations_last(60)
             runner = site.launch("start", "--plain")
             runner.limit(resource.RLIMIT_NOFILE, 64)
-            wait_until(lambda: site.count("begin") >= 1, "an operation to begin")
-            time.sleep(SHORTAGE)
-            begun = site.count("begin")
-            assert runner.is_running()
-            assert begun < SLOTS, "that was no shortage"
-            runner.limit(resource.RLIMIT_NOFILE, 1024)
-            wait_until(lambda: site.count("begin") == SLOTS, "as many operations as there are slots")
-            site.let_operations_last(SHORT)
-            ended = runner.end()
-            assert (ended.code, ended.complained) == (0, "")
-            judge_all_done(site)
-            cell.note(f"{begun} of {SLOTS} slots in the shortage, all after it")
+            check_delayed(cell, site, runner, partial(runner.limit, resource.RLIMIT_NOFILE, 1024))
+
+
+MOST_PROCESSES = 120
+"""That the user of a test may have: enough for all slots."""
+CROWD = 95, 104
+"""So many of them somebody else has in the shortage: now a worker cannot be started, now it cannot fork."""
+FIRST_USER = 1_000_000_000
+
+
+@pytest.fixture
+def user() -> Iterator[int]:
+    """A user whom nobody else is."""
+    number = FIRST_USER + os.getpid()
+    yield number
+    shutil.rmtree(Path(tempfile.gettempdir(), f"aria-{number}"), ignore_errors=True)
+
+
+@pytest.mark.fault(48, executors=["process"], databases=["sqlite"], of="processes", small=1, long=20)
+def test_a_shortage_of_processes_delays_and_loses_nothing(cell: Any, user: int) -> None:
+    for trial in cell.trials():
+        with trial.site(operations=OPERATIONS, slots=SLOTS) as site:
+            site.let_operations_last(60)
+            crowd = site.launch_crowd(user, trial.random.randint(*CROWD))
+            runner = site.launch("start", "--plain", f"--user={user}", f"--processes={MOST_PROCESSES}")
+            check_delayed(cell, site, runner, crowd.kill)
 
 
 TEMPLATE = """

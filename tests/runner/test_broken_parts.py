@@ -303,3 +303,21 @@ def test_a_wait_that_no_calendar_knows_is_a_long_one(lab: Any, step: dict[str, A
 
 def test_a_timeout_that_no_clock_reaches_is_none(lab: Any) -> None:
     assert lab.run({"label": "a", "do": "nap", "arguments": {"seconds": 0.1}, "timeout": 1e300})
+
+
+def test_logs_and_events_wait_until_the_system_has_a_thread_for_them(
+        lab: Any, events: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    start, refused = threading.Thread.start, set[str]()
+
+    def refuse_first(thread: threading.Thread) -> None:
+        if thread.name in ("aria-logs", "aria-events") and thread.name not in refused:
+            refused.add(thread.name)
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse_first)
+    execution = lab.run({"label": "a", "do": "say"})
+    assert refused == {"aria-logs", "aria-events"}
+    assert (events[0].kind, events[-1].kind) == ("started", "succeeded")
+    rows = lab.model.log.list(filters={"execution_id": execution.id})
+    assert sorted(row.level for row in rows) == ["INFO", "WARNING"]
