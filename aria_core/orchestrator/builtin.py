@@ -136,12 +136,23 @@ def arrange_nodes(graph: TaskGraph, nodes: Iterable[Node], node_workflow: Callab
     """Add ``node_workflow(node=…)`` for each of `nodes`, in dependency order, and return the tasks.
 
     Each waits for the targets of its relationships among `nodes`, or with `dependents_first` the other
-    way round. A relationship of a node with itself is no reason to wait.
+    way round. A relationship of a node with itself is no reason to wait. Raises ``CyclicGraphError``
+    before `node_workflow` is called, if they would wait for each other.
     """
+    nodes = list(nodes)
+    _refuse_cycle(graph.name, nodes, getattr(node_workflow, "__name__", "workflow"), dependents_first)
     tasks = {node: WorkflowTask(node_workflow, node=node) for node in nodes}
     graph.add_tasks(tasks.values())
     _add_dependencies(graph, tasks, dependents_first=dependents_first)
     return tasks
+
+
+def _refuse_cycle(graph_name: str, nodes: Iterable[Node], step: str, dependents_first: bool) -> None:
+    rehearsal = TaskGraph(graph_name)
+    stubs: dict[Node, BaseTask] = {node: StubTask(f"{step}.{node.name}") for node in nodes}
+    rehearsal.add_tasks(stubs.values())
+    _add_dependencies(rehearsal, stubs, dependents_first=dependents_first)
+    rehearsal.topological_order()
 
 
 def _starting(node: Node) -> list[BaseTask | list[OperationTask]]:

@@ -179,6 +179,28 @@ class TestLifeOfANode:
 
         assert order(scale(three)) == {"left": [], "front": ["left"]}
 
+    @pytest.mark.parametrize(("dependents_first", "cycle"), [
+        (False, "step.a waits for step.b waits for step.c waits for step.a"),
+        (True, "step.a waits for step.c waits for step.b waits for step.a")])
+    def test_nothing_is_built_for_nodes_that_require_each_other(self, make_service, dependents_first, cycle):
+        ctx = WorkflowContext("test", make_service({"a": ["b"], "b": ["c"], "c": ["a"]}, name="ring"))
+        built = []
+
+        @workflow(suffix_template="{node.name}")
+        def step(ctx, graph, node):
+            built.append(node)
+
+        @workflow
+        def every(ctx, graph):
+            arrange_nodes(graph, ctx.nodes, step, dependents_first=dependents_first)
+
+        with pytest.raises(CyclicGraphError) as refused:
+            every(ctx)
+        assert sorted(refused.value.cycle) == ["step.a", "step.b", "step.c"]
+        shown = " waits for ".join(refused.value.cycle)
+        assert shown in f"{cycle}{cycle.removeprefix('step.a')}"
+        assert built == []
+
 
 class TestExecuteOperation:
     def test_it_is_a_built_in_workflow(self):
