@@ -102,7 +102,7 @@ class Judge:
         while True:
             case = self.case(spare)
             found = [Violation(promise, what) for promise, check in checks for what in check(case)]
-            if time.monotonic() > until or "S6" not in {each.promise for each in found}:
+            if time.monotonic() > until or not any("S6" in each.promise for each in found):
                 return found
             time.sleep(0.02)
 
@@ -200,7 +200,24 @@ def attempts_take_turns(case: Case) -> Iterator[str]:
 
 
 def no_orphans(case: Case) -> Iterator[str]:
-    """No process is left of an attempt that did not succeed, whether or not it has written anything."""
+    """No process is left of an attempt that did not end, whether or not it has written anything."""
+    for pid, mark, has_ended in _left(case):
+        if not has_ended:
+            yield f"process {pid} is left of {mark}, which did not succeed"
+
+
+def nothing_unstored_stays(case: Case) -> Iterator[str]:
+    """No process is left of an attempt that ended, and whose success was not stored.
+
+    Until the execution is resumed or cancelled nobody can tell: the runner died between the two.
+    """
+    for pid, mark, has_ended in _left(case):
+        if has_ended:
+            yield f"process {pid} is left of {mark}, whose success was not stored"
+
+
+def _left(case: Case) -> Iterator[tuple[int, str, bool]]:
+    """Each process of an attempt that is not stored as done, its mark, whether its operation had ended."""
     origins = case.origins | {each.origin for each in case.effects if each.origin}
     for pid, mark in marked_processes():
         numbers, _, origin = mark.partition("@")
@@ -209,7 +226,7 @@ def no_orphans(case: Case) -> Iterator[str]:
         _, task, attempt = map(int, numbers.split("/"))
         last = case.moves[task][-1:]  # the row may have been deleted since
         if [(move.after, move.first) for move in last] != [("success", attempt)]:
-            yield f"process {pid} is left of {mark}, which did not succeed"
+            yield pid, mark, any(each.attempt == attempt for each in case.ended[task])
 
 
 def servers_stay(case: Case) -> Iterator[str]:
@@ -256,7 +273,7 @@ CHECKS: tuple[tuple[str, Callable[[Case], Iterator[str]]], ...] = (
     ("order", dispatched_in_order), ("transitions", legal_moves), ("transitions", ended_is_ended),
     ("S2", runners_take_turns), ("S3", one_active), ("S7", budgets), ("S9", nothing_sent_after_cancel),
     ("S9", nothing_runs_after_the_end), ("S12", nodes_follow), ("S17", logs_belong),
-    ("S6", attempts_take_turns), ("S6", no_orphans), ("S6 servers", servers_stay),
-    ("S15", acknowledged_is_there), ("S15", database_is_whole),
+    ("S6", attempts_take_turns), ("S6", no_orphans), ("S6 unstored", nothing_unstored_stays),
+    ("S6 servers", servers_stay), ("S15", acknowledged_is_there), ("S15", database_is_whole),
 )
 """Each promise and what tells whether it was kept."""

@@ -34,7 +34,9 @@ KILLED_AFTER_THE_END = 0.25
 """The share of runners with nothing left to do that are killed all the same."""
 CANCELLED = 7
 """The exit code of a runner whose execution was cancelled."""
-LEFT_UNTIL_RESUMED = ("S6",)
+UNSTORED = ("S6 unstored",)
+"""What only a resume can tell from a success: the operation had ended, and nobody was left to store that."""
+LEFT_UNTIL_RESUMED = ("S6", *UNSTORED)
 """What only a resume can end: after the tree has died, what has left it; without workers, all scripts."""
 
 
@@ -45,7 +47,7 @@ class Campaign:
         self._trial = trial
         self._service = service
         self._everything = everything
-        self._besides = LEFT_UNTIL_RESUMED if everything or trial.cell.executor == "thread" else ()
+        self._besides = LEFT_UNTIL_RESUMED if everything or trial.cell.executor == "thread" else UNSTORED
         self._goals = cycle(GOALS)
         self._claimed_after = self._operation_takes = 0.0
 
