@@ -73,6 +73,8 @@ FIRST_USER = 1_000_000_000
 @pytest.fixture
 def user() -> Iterator[int]:
     """A user whom nobody else is."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: only root's processes can become another user's")
     number = FIRST_USER + os.getpid()
     yield number
     shutil.rmtree(Path(tempfile.gettempdir(), f"aria-{number}"), ignore_errors=True)
