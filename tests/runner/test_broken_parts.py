@@ -191,7 +191,7 @@ def test_an_execution_is_resumed_in_the_way_it_began_dry_or_not(lab: Any) -> Non
 
 
 def test_a_try_that_a_cancel_took_back_in_the_last_moment_is_pending(lab: Any) -> None:
-    runner = lab.runner(steps=[{"label": "a", "do": "fail_first", "arguments": {"times": 1},
+    runner = lab.runner(steps=[{"label": "a", "do": "fail_first", "arguments": {"times": 1000},
                                 "retry_interval": 0.3}])
     wait = lab.in_thread(runner)
     lab.wait_for_state(runner, "a", "retrying")
