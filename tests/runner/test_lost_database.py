@@ -10,14 +10,13 @@ import pytest
 from aria_core.exceptions import StorageLostError
 from aria_core.storage.sql import SqlModelStorage
 
-pytestmark = pytest.mark.parametrize("executor", ["process"], indirect=True)
+pytestmark = [pytest.mark.parametrize("executor", ["process"], indirect=True),
+              pytest.mark.parametrize("model_storage_url", ["sqlite"], indirect=True)]
 
 
 @pytest.mark.parametrize("take_away", ["rename", "unlink"])
 def test_a_runner_whose_database_file_is_taken_away_stops_within_a_beat(
         lab: Any, model_storage_url: str, take_away: str) -> None:
-    if not model_storage_url.startswith("sqlite"):
-        pytest.skip("only SQLite keeps its rows in a file of ours")
     with SqlModelStorage(model_storage_url) as storage:
         away = type(lab)(storage, lab.resource, lab.directory, lab.executor, name="away")
         runner = away.runner(steps=[{"label": "a", "do": "wait_for", "arguments": {"file": "/nowhere/gate"}},
@@ -35,8 +34,6 @@ def test_a_runner_whose_database_file_is_taken_away_stops_within_a_beat(
 
 def test_a_runner_whose_database_file_was_put_back_can_be_resumed(
         lab: Any, model_storage_url: str) -> None:
-    if not model_storage_url.startswith("sqlite"):
-        pytest.skip("only SQLite keeps its rows in a file of ours")
     gate = lab.directory / "gate"
     with SqlModelStorage(model_storage_url) as storage:
         away = type(lab)(storage, lab.resource, lab.directory, lab.executor, name="away")
