@@ -1,4 +1,4 @@
-"""Databases and directories for everyone's tests; the PostgreSQL here is a real one."""
+"""Databases and directories for everyone's tests; the PostgreSQL here is a real one. The fault matrix."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,32 @@ from aria_core.storage.resource import ResourceStorage
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("numprocesses", None):  # xdist's own processes need them
         os.environ.pop("PYTEST_ADDOPTS", None)  # meant for this run, not for those that tests start
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The fault matrix: one line for each test of a cell of `tests/faults`.
+
+    Here, because under xdist only this file is read by the process that prints.
+    """
+    lines = defaultdict(list)
+    for outcome in ("passed", "failed", "error"):
+        for report in terminalreporter.stats.get(outcome, []):
+            properties = dict(getattr(report, "user_properties", ()))  # a file that cannot be read has none
+            if "cell" in properties and (report.when == "call" or outcome == "error"):
+                row = properties["cell"]
+                lines[row["case"]].append(_line_of_matrix(row, outcome, report.nodeid))
+    if lines:
+        terminalreporter.section("fault matrix (case executor database N result)")
+    for case in sorted(lines):
+        for line in sorted(lines[case]):
+            terminalreporter.write_line(line)
+
+
+def _line_of_matrix(row: dict[str, Any], outcome: str, test: str) -> str:
+    result = "kept" if outcome == "passed" else f"BROKEN at seed {row.get('seed', '?')}"
+    name = test.partition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
+    figures = [f"{row['case']:>2}", f"{row['executor']:8}", f"{row['database']:10}", f"N={row['n']:<4}"]
+    return "  ".join([*figures, f"{result:5}", f"{name} {row['variant']}".rstrip(), *row["notes"]])
 
 
 @pytest.fixture(scope="session")

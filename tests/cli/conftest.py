@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -112,7 +113,9 @@ class Aria:
         """In another process, which goes on."""
         started = subprocess.Popen(
             [sys.executable, "-m", "aria_core", *map(str, arguments)], cwd=self.directory, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            preexec_fn=_hear_signals,  # noqa: PLW1509 - it takes no lock
+            **options)
         self._started.append(started)
         return started
 
@@ -147,6 +150,12 @@ class Aria:
     def open_gate(self) -> None:
         """Let the waiting operation go on."""
         self.gate.touch()
+
+
+def _hear_signals() -> None:
+    """Under `nohup` programs ignore SIGHUP, in the background of a script SIGINT: whoever they start, too."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture

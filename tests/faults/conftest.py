@@ -10,7 +10,7 @@ A test of a fault case names its cells in its mark and asks for `cell`::
 It runs once for each executor and database, with N trials: `small` ordinarily, `long` when the environment
 variable ``ARIA_FAULTS`` is ``long``. A long run appends each trial with its seed to the file
 ``ARIA_FAULTS_RESULTS`` (``.faults/results.jsonl``) and passes over those that are there: it can be stopped at
-any moment and goes on where it was. The matrix is printed at the end.
+any moment and goes on where it was. The matrix is printed at the end, by `tests/conftest.py`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -234,26 +234,3 @@ def cell(request: pytest.FixtureRequest, tmp_path: Path, record_property: Callab
     cell = Cell(mark, executor, database, tmp_path, make_database, Path(results), " ".join(others))
     record_property("cell", cell.row)
     return cell
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The matrix: one line for each test of a cell."""
-    lines = defaultdict(list)
-    for outcome in ("passed", "failed", "error"):
-        for report in terminalreporter.stats.get(outcome, []):
-            properties = dict(getattr(report, "user_properties", ()))  # a file that cannot be read has none
-            if "cell" in properties and (report.when == "call" or outcome == "error"):
-                row = properties["cell"]
-                lines[row["case"]].append(_line(row, outcome, report.nodeid))
-    if lines:
-        terminalreporter.section("fault matrix (case executor database N result)")
-    for case in sorted(lines):
-        for line in sorted(lines[case]):
-            terminalreporter.write_line(line)
-
-
-def _line(row: dict[str, Any], outcome: str, test: str) -> str:
-    result = "kept" if outcome == "passed" else f"BROKEN at seed {row.get('seed', '?')}"
-    name = test.partition("::")[2].partition("[")[0].removeprefix("test_").replace("_", " ")
-    figures = [f"{row['case']:>2}", f"{row['executor']:8}", f"{row['database']:10}", f"N={row['n']:<4}"]
-    return "  ".join([*figures, f"{result:5}", f"{name} {row['variant']}".rstrip(), *row["notes"]])
