@@ -57,7 +57,7 @@ _BEGIN = """\
     #!/bin/sh
     set -eu
     note() { printf '%s %s %s %s\\n' "$ARIA_ATTEMPT" "$1" "$2" "$(date +%s.%6N)" >>"$site/effects"; }
-    work() { trap 'sleep 0.2; exit 1' TERM; sleep "$(cat "$site/seconds")"; }
+    work() { trap 'sleep 0.3; exit 1' TERM; sleep "$(cat "$site/seconds")" || :; }
     note begin $$
 """
 _SCRIPTS = {

@@ -169,7 +169,7 @@ def test_killed_while_cancelling(cell: Any) -> None:
         with trial.site(prepared=False) as site, script_service(site) as service:
             kill_while_cancelling(trial, service)
     total, hits = cell.tally.total(), cell.tally["cancelling"]
-    cell.note(f"{hits} of {total} kills before it was cancelled, {(time.monotonic() - began):.0f} s")
+    cell.note(f"{hits} of {total} kills before the runner had ended, {(time.monotonic() - began):.0f} s")
     assert hits >= 0.8 * total or not LONG
 
 
@@ -177,15 +177,16 @@ def kill_while_cancelling(trial: Any, service: ScriptService) -> None:
     service.site.let_operations_last(0.4)
     runner = service.launch(*service.words("install"))
     service.wait_until_begun(trial.random.randint(1, 4))
+    service.site.let_operations_last(30)  # what begins now is there to be cut off
     request = service.launch("executions", "cancel", "1", "--no-wait")
     service.wait_until("cancelling")
     time.sleep(trial.random.uniform(0, 0.1))
-    at = time.time()
     signal_tree(runner.pid) if trial.random.random() < 0.5 else runner.send(signal.SIGKILL)
-    assert runner.end().code in (KILLED, CANCELLED)
-    assert request.end().code == 0
+    code = runner.end().code
+    trial.tally["cancelling" if code == KILLED else "after the end"] += 1
+    assert code in (KILLED, CANCELLED)
+    assert request.end().code == 0  # which ends it, if it sees that the runner is gone
     service.site.assert_promises_kept(LEFT_UNTIL_RESUMED)
-    trial.tally[phase(service.site.judge.case(), 0, at)] += 1
     finish_the_cancel(trial, service)
     service.site.let_operations_last(SHORT)
     assert service.command("executions", "resume", "1").code == 0
