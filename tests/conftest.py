@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from aria_core.orchestrator.events import SIGNALS, Event
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.resource import ResourceStorage
 
@@ -201,3 +202,18 @@ def resource_storage(tmp_path: Path) -> Iterator[ResourceStorage]:
     storage.open()
     yield storage
     storage.close()
+
+
+@pytest.fixture
+def events() -> Iterator[list[Event]]:
+    """Every event that the seed's signals carried."""
+    heard: list[Event] = []
+
+    def hear(event: Event, **_: object) -> None:
+        heard.append(event)
+
+    for signal in SIGNALS.values():
+        signal.connect(hear)
+    yield heard
+    for signal in SIGNALS.values():
+        signal.disconnect(hear)

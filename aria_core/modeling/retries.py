@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -99,6 +99,10 @@ class RetryPolicy:
         """What is said, as an object."""
         return {name: list(value) if isinstance(value, tuple) else value
                 for name, value in self._values().items() if value is not None}
+
+    def rules_to_json(self) -> dict[str, Any] | None:
+        """What is said besides the interval, which is stored by itself; None if that is nothing."""
+        return replace(self, interval=None).to_json() or None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> RetryPolicy:

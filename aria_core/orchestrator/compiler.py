@@ -13,7 +13,6 @@ node's life count even where a node implements none of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 from aria_core.exceptions import InvalidInputError
@@ -123,7 +122,7 @@ class _Rows:
             position=position, name=task.name, waits_for=waits_for, function=task.function,
             arguments=task.arguments, dynamic=task.dynamic, secret=task.secret,
             plugin_id=self._plugin(task), max_attempts=task.max_attempts, retry_interval=task.retry_interval,
-            retry=replace(task.retry, interval=None).to_json() or None, ignore_failure=task.ignore_failure,
+            retry=task.retry.rules_to_json(), ignore_failure=task.ignore_failure,
             timeout=task.timeout, heartbeat_timeout=task.heartbeat_timeout, **_operation_of(task))
 
     def _plugin(self, task: OperationTask) -> int | None:

@@ -8,11 +8,8 @@ from queue import Empty, SimpleQueue
 from typing import Any, Protocol, TypeAlias
 
 from aria_core.exceptions import AriaError
-from aria_core.worker.calls import CallRef, Failed, Lost, Report, Started, Succeeded
+from aria_core.worker.calls import CallRef, Report
 from aria_core.worker.logs import storable
-
-__all__ = ["CancelSeen", "EngineInbox", "Failed", "Heartbeat", "Lost", "Message", "OwnershipLost", "Started",
-           "StopAsked", "Succeeded"]
 
 MESSAGE_LIMIT = 1000
 """Characters of what an operation says of its progress that are kept."""

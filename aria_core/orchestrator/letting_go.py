@@ -11,12 +11,12 @@ from queue import Empty, SimpleQueue
 from aria_core.clock import Clock
 from aria_core.exceptions import AriaError, FencedError, StorageUnavailableError
 from aria_core.orchestrator.executor import Executor
-from aria_core.orchestrator.inbox import EngineInbox, Failed, Lost, Succeeded
+from aria_core.orchestrator.inbox import EngineInbox
 from aria_core.orchestrator.ownership import Lease
 from aria_core.storage.model import Ledger
 from aria_core.storage.owners import LOOKS_EVERY
 from aria_core.storage.records import Claim, LogRow
-from aria_core.worker.calls import CallRef
+from aria_core.worker.calls import CallRef, Failed, Lost, Succeeded
 
 ENDS_WITHIN = 1.0
 """Seconds beyond their grace in which calls that are being ended are waited for."""

@@ -26,7 +26,8 @@ class Hands:
     """Threads that do what they are given, at most `most` of them (None: as many as it takes).
 
     `open` begins the first one; the others come when all are busy, and stay. When the system has no
-    more threads, what is given waits for those there are.
+    more threads, what is given waits for those there are; a `ThreadPoolExecutor` raises then, though it
+    keeps the work, and is waited for when the interpreter ends.
     """
 
     def __init__(self, name: str, most: int | None = None) -> None:

@@ -83,7 +83,7 @@ class WorkflowRunner:
             {**this_process(), "claim": secrets.token_hex(8)},
             executor=_executor_name(executor), dry=executor is not None and not executor.runs_operations,
             task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval,
-            task_retry=replace(self._retries.policy, interval=None).to_json() or None,
+            task_retry=self._retries.policy.rules_to_json(),
             retry_budget=self._retries.budget if self._retries.budget != -1 else None)
         self._execution_id = self._start_new()
 

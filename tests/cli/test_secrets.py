@@ -33,7 +33,7 @@ from aria_core import (
     store_template,
 )
 from aria_core.modeling.secret_store import read_secret
-from aria_core.orchestrator.events import SIGNALS, Event
+from aria_core.orchestrator.events import Event
 
 CODE = Path(__file__).parent / "secrets"
 INPUT = f"canary-{os.getpid()}'\"swordfish"  # others who run this test have theirs in their environments
@@ -103,20 +103,6 @@ def vault(project: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
     yield project
     if database == "postgresql":
         databases.drop(name)
-
-
-@pytest.fixture
-def events() -> Iterator[list[Event]]:
-    heard: list[Event] = []
-
-    def hear(event: Event, **_: object) -> None:
-        heard.append(event)
-
-    for signal in SIGNALS.values():
-        signal.connect(hear)
-    yield heard
-    for signal in SIGNALS.values():
-        signal.disconnect(hear)
 
 
 def start(project: Any, workflow: str, code: int, *more: str) -> str:

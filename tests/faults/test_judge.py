@@ -61,9 +61,9 @@ def killed(site: SeededSite) -> None:
     site.run("resume")
 
 
-def cancelled(site: SeededSite) -> None:
+def cancelled(site: SeededSite, seconds: float = 30.0) -> None:
     plan_fault(site.directory, Fault("after-end", nth=1000))
-    site.let_operations_last(30.0)
+    site.let_operations_last(seconds)
     runner = site.launch("start")
     site.wait_until_reached("before-effect")
     site.run("cancel")
@@ -72,12 +72,7 @@ def cancelled(site: SeededSite) -> None:
 
 def cancelled_between(site: SeededSite) -> None:
     """While short operations run, so that others would follow."""
-    plan_fault(site.directory, Fault("after-end", nth=1000))
-    site.let_operations_last(0.5)
-    runner = site.launch("start")
-    site.wait_until_reached("before-effect")
-    site.run("cancel")
-    runner.end()
+    cancelled(site, 0.5)
 
 
 def orphaned(site: SeededSite) -> None:

@@ -118,25 +118,26 @@ def hang_up(trial: Any, service: ScriptService) -> None:
     interrupt(trial, service, signal.SIGHUP)
 
 
-def close_terminal(trial: Any, service: ScriptService) -> None:
-    """The terminal goes away: the kernel sends SIGHUP, and nothing can be shown any more."""
+def leave_terminal(trial: Any, service: ScriptService, prefix: tuple[str, ...]) -> SpawnedCommand:
+    """Install on a terminal that goes away when operations run."""
     service.site.let_operations_last(SECONDS)
     ours, theirs = pty.openpty()
-    process = service.spawn(*service.words("install"), prefix=ON_THE_TERMINAL, stdin=theirs, stdout=theirs)
+    process = service.spawn(*service.words("install"), prefix=prefix, stdin=theirs, stdout=theirs)
     os.close(theirs)
     wait_until_begun(trial, service, process)
     os.close(ours)
+    return process
+
+
+def close_terminal(trial: Any, service: ScriptService) -> None:
+    """The terminal goes away: the kernel sends SIGHUP, and nothing can be shown any more."""
+    process = leave_terminal(trial, service, ON_THE_TERMINAL)
     check_interrupted(service, signal.SIGHUP, process.end(SECONDS + MARGIN))
 
 
 def ignore_hangups(trial: Any, service: ScriptService) -> None:
     """Where SIGHUP is ignored, the workflow goes on without its terminal."""
-    service.site.let_operations_last(SECONDS)
-    ours, theirs = pty.openpty()
-    process = service.spawn(*service.words("install"), prefix=IGNORING_HANGUPS, stdin=theirs, stdout=theirs)
-    os.close(theirs)
-    wait_until_begun(trial, service, process)
-    os.close(ours)
+    process = leave_terminal(trial, service, IGNORING_HANGUPS)
     done = process.end()
     assert (done.code, done.complained, service.state()) == (0, "", "succeeded"), done
 

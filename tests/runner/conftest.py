@@ -14,7 +14,6 @@ from aria_core.modeling.builder import TemplateBuilder
 from aria_core.modeling.models import Execution, Node, Service, Task
 from aria_core.modeling.retries import ExecutionRetries
 from aria_core.modeling.specification import LoadedTemplate
-from aria_core.orchestrator.events import SIGNALS, Event
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.surroundings import NoHooks
 from aria_core.orchestrator.topology import create_service, store_template
@@ -171,18 +170,3 @@ def lab(model_storage: ModelStorage, resource_storage: ResourceStorage, tmp_path
         executor: Executor) -> Lab:
     """A lab on every database and every executor."""
     return Lab(model_storage, resource_storage, tmp_path, executor)
-
-
-@pytest.fixture
-def events() -> Iterator[list[Event]]:
-    """Every event that the seed's signals carried."""
-    heard: list[Event] = []
-
-    def hear(event: Event, **_: object) -> None:
-        heard.append(event)
-
-    for signal in SIGNALS.values():
-        signal.connect(hear)
-    yield heard
-    for signal in SIGNALS.values():
-        signal.disconnect(hear)
