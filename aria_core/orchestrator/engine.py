@@ -361,8 +361,8 @@ class Engine:
         draft, self._draft = self._draft, Draft()
         for event in draft.events:
             self._around.emitter.emit(event)
-        for task, _ in draft.sends:
-            send(self._around, task)
+        if draft.sends:
+            send(self._around, [task for task, _ in draft.sends])
 
     # --- small things
 

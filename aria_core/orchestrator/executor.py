@@ -69,6 +69,19 @@ class Executor(ABC):
     def submit(self, call: Call) -> None:
         """Take the call over and return at once. Raising means: surely not started."""
 
+    def submit_all(self, calls: Iterable[Call]) -> list[tuple[CallRef, Exception]]:
+        """Take over, in this order, what one batch sends; the calls that were refused, and why.
+
+        This submits one after the other. For an executor to which many calls at once are less work.
+        """
+        refused: list[tuple[CallRef, Exception]] = []
+        for call in calls:
+            try:
+                self.submit(call)
+            except Exception as error:  # noqa: BLE001 - an extension may raise anything, and it concerns one call
+                refused.append((call.ref, error))
+        return refused
+
     def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
         """Take back the calls that have not begun; atomic against their beginning."""
         return frozenset()

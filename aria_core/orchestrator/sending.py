@@ -1,27 +1,50 @@
-"""The last step of a dispatch: from a committed attempt to a call that its executor has."""
+"""The last step of a dispatch: from committed attempts to calls that their executor has."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 
 from aria_core.exceptions import AriaError, StorageUnavailableError
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.progress import ALWAYS_CUT_OFF, TaskProgress
 from aria_core.orchestrator.surroundings import Surroundings
-from aria_core.worker.calls import Failed
+from aria_core.worker.calls import Call, CallRef, Failed
 from aria_core.worker.outcomes import class_names
 
 
-def send(around: Surroundings, task: TaskProgress) -> None:
-    """Submit the call of a task's current attempt; what makes that impossible comes back as a report.
+def send(around: Surroundings, tasks: Iterable[TaskProgress]) -> None:
+    """Submit the calls of the tasks' current attempts; what makes one impossible comes back as a report.
 
     Raises ``StorageUnavailableError`` if the storage stays away.
     """
+    calls: list[Call] = []
+    for task in tasks:
+        if task.row.dynamic:  # it is read for, which those before it need not wait for
+            _submit(around, calls)
+            calls = []
+        calls += _made(around, task)
+    _submit(around, calls)
+
+
+def _submit(around: Surroundings, calls: Sequence[Call]) -> None:
+    if calls:
+        for ref, error in around.executor.submit_all(calls):
+            _refuse(around, ref, error)
+
+
+def _made(around: Surroundings, task: TaskProgress) -> list[Call]:
     if task.was_cut_off_too_often:
         around.inbox(Failed(task.ref, ALWAYS_CUT_OFF, retry=False))
-        return
+        return []
     try:
-        around.executor.submit(ride_out(around.clock, lambda _: around.calls.make(task)))
+        return [ride_out(around.clock, lambda _: around.calls.make(task))]
     except StorageUnavailableError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever an extension raises fails this task, not the runner
-        name = "" if isinstance(error, AriaError) else f"{type(error).__name__}: "
-        around.inbox(Failed(task.ref, f"{name}{error}", classes=class_names(error)))
+        _refuse(around, task.ref, error)
+        return []
+
+
+def _refuse(around: Surroundings, ref: CallRef, error: Exception) -> None:
+    name = "" if isinstance(error, AriaError) else f"{type(error).__name__}: "
+    around.inbox(Failed(ref, f"{name}{error}", classes=class_names(error)))

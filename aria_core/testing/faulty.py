@@ -202,6 +202,16 @@ class FaultyExecutor(Executor):
         self._inner.submit(call)
         self._points.after("dispatch")
 
+    def submit_all(self, calls: Iterable[Call]) -> list[tuple[CallRef, Exception]]:
+        """See `Executor.submit_all`; the points are reached once for each call."""
+        sent = list(calls)
+        for _ in sent:
+            self._points.before("dispatch")
+        refused = self._inner.submit_all(sent)
+        for _ in sent:
+            self._points.after("dispatch")
+        return refused
+
     def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
         """See `Executor.withdraw`."""
         self._points.before("withdraw")
