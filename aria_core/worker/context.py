@@ -13,6 +13,7 @@ from aria_core.exceptions import InvalidInputError
 from aria_core.worker.calls import Actor, Call, CallRef, Edit
 from aria_core.worker.channel import Channel, NoChannel
 from aria_core.worker.frozen import Record, freeze
+from aria_core.worker.lazy import lazy
 from aria_core.worker.logs import private_logger, with_handlers
 from aria_core.worker.model import Model
 from aria_core.worker.outcomes import TaskAbortException, TaskRetryException
@@ -82,12 +83,35 @@ class OperationContext:
         """The name of the task; the decorator's `suffix_template` gives a longer one."""
         self._call = call
         self._channel: Channel = channel or NoChannel()
-        self._actors = Actors(self._channel)
-        self._resources = Resources(self._channel, self.flush)
-        self.task = CurrentTask(call, self._channel, cancelled)
-        self.service = ServiceView(self._channel, call.service, call.service_name)
-        self.model = Model(self._channel, self._actors)
-        self.logger = private_logger(f"aria.task.{call.ref}", self._channel)
+        self._cancelled = cancelled
+
+    @lazy
+    def task(self) -> CurrentTask:
+        """The attempt that runs."""
+        return CurrentTask(self._call, self._channel, self._cancelled)
+
+    @lazy
+    def service(self) -> ServiceView:
+        """The service."""
+        return ServiceView(self._channel, self._call.service, self._call.service_name)
+
+    @lazy
+    def model(self) -> Model:
+        """Every table, read-only."""
+        return Model(self._channel, self._actors)
+
+    @lazy
+    def logger(self) -> logging.Logger:
+        """Writes into the log of the task, and nowhere else."""
+        return private_logger(f"aria.task.{self._call.ref}", self._channel)
+
+    @lazy
+    def _actors(self) -> Actors:
+        return Actors(self._channel)
+
+    @lazy
+    def _resources(self) -> Resources:
+        return Resources(self._channel, self.flush)
 
     @property
     def mark(self) -> str:
@@ -134,7 +158,7 @@ class OperationContext:
 
     def edits(self) -> tuple[list[Edit], list[str]]:
         """The changed attributes not stored yet, and a sentence for each that cannot be stored."""
-        return self._actors.edits()
+        return self._actors.edits() if "_actors" in self.__dict__ else ([], [])
 
     def get_resource(self, path: str) -> bytes:
         """The bytes of a file of the service or its template; ``NotFoundError`` if there is none."""
@@ -201,11 +225,13 @@ class RelationshipOperationContext(OperationContext):
         return self.target_node.node_template
 
 
+_KINDS = {"node": NodeOperationContext, "relationship": RelationshipOperationContext}
+
+
 def make_context(call: Call, channel: Channel | None = None,
                  cancelled: threading.Event | None = None) -> OperationContext:
     """The context that fits the call's actor."""
-    kinds = {"node": NodeOperationContext, "relationship": RelationshipOperationContext}
-    kind = OperationContext if call.actor is None else kinds[call.actor.kind]
+    kind = OperationContext if call.actor is None else _KINDS[call.actor.kind]
     return kind(call, channel, cancelled)
 
 

@@ -12,9 +12,11 @@ import builtins
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from importlib.machinery import FileFinder, ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -38,13 +40,13 @@ def import_function(name: str, code: str | Path | None = None) -> Callable[..., 
     `code` is the directory of the template's own modules; they hide installed ones. Raises
     ``FunctionImportError``, also for whatever the module raises while it is imported.
     """
-    module_name, path = _split(name)
-    module = _import_module(module_name, None if code is None else Path(code), name)
-    found: Any = module
-    for part in path.split("."):
+    module_name, *parts = _split(name)
+    found: Any = _import_module(module_name, code, name)
+    for part in parts:
         found = getattr(found, part, None)
         if found is None:
-            raise FunctionImportError(f"the module {module_name} has no {path!r}, which {name!r} asks for")
+            raise FunctionImportError(
+                f"the module {module_name} has no {'.'.join(parts)!r}, which {name!r} asks for")
     if not callable(found):
         raise FunctionImportError(f"{name!r} is a {type(found).__name__}; an operation needs a function")
     function: Callable[..., Any] = found
@@ -54,22 +56,26 @@ def import_function(name: str, code: str | Path | None = None) -> Callable[..., 
 def forget_code(code: str | Path) -> None:
     """Let go of the modules of a directory that goes away; functions of it that are in use go on working."""
     with _LOCK:
-        _forget(_root_name(Path(code).resolve()))
+        _forget(_place(os.path.abspath(code))[1])  # noqa: PTH100
 
 
-def _split(name: str) -> tuple[str, str]:
+@lru_cache(1024)
+def _split(name: str) -> tuple[str, ...]:
+    """The module, and the names that lead from it to the function."""
     module, separator, path = name.partition(":") if ":" in name else name.rpartition(".")
     if not separator or not all(part.isidentifier() for part in (*module.split("."), *path.split("."))):
         raise FunctionImportError(f"{name!r} names no function; write package.module:function")
-    return module, path
+    return (module, *path.split("."))
 
 
-def _import_module(module: str, code: Path | None, wanted: str) -> ModuleType:
+def _import_module(module: str, code: str | Path | None, wanted: str) -> ModuleType:
     try:
-        if code is None or not _owns(code, module.partition(".")[0]):
-            return importlib.import_module(module)
-        with _LOCK:
-            return importlib.import_module(f"{_root(code)}.{module}")
+        if code is not None:
+            with _LOCK:
+                root = _root(os.path.abspath(code))  # noqa: PTH100 - as in `_owns`
+                if root.owns(module.partition(".")[0]):
+                    return importlib.import_module(f"{root.__name__}.{module}")
+        return importlib.import_module(module)
     except (Exception, SystemExit) as error:
         missing = _missing(error)
         if missing is not None and (module == missing or module.startswith(f"{missing}.")):
@@ -87,20 +93,23 @@ def _missing(error: BaseException) -> str | None:
     return error.name.split(".", 1)[-1] if error.name.startswith(_PREFIX) else error.name
 
 
-def _owns(code: Path, top: str) -> bool:
+def _owns(code: str, top: str) -> bool:
     """Whether the directory itself provides the top-level module, as ``sys.path`` would have it."""
-    if (code / f"{top}.py").is_file() or (code / top / "__init__.py").is_file():
+    folder = os.path.join(code, top)  # noqa: PTH118 - this is asked for each call, and a Path costs ten times as much
+    if os.path.isfile(f"{folder}.py") or os.path.isfile(f"{folder}/__init__.py"):  # noqa: PTH113
         return True
-    return any((code / top).glob("**/*.py")) and importlib.util.find_spec(top) is None
+    if not os.path.isdir(folder):  # noqa: PTH112
+        return False
+    return any(Path(folder).glob("**/*.py")) and importlib.util.find_spec(top) is None
 
 
 class _Root(ModuleType):
     """The invisible package whose modules are those of one directory."""
 
-    def __init__(self, name: str, code: Path) -> None:
+    def __init__(self, name: str, code: str) -> None:
         super().__init__(name)
-        self.__path__ = [str(code)]
-        self.stamps: dict[Path, tuple[int, int]] = {}
+        self.__path__ = [code]
+        self.stamps: dict[str, tuple[int, int]] = {}
 
     def is_current(self) -> bool:
         """Whether every file imported so far is still the same."""
@@ -108,31 +117,34 @@ class _Root(ModuleType):
 
     def owns(self, top: str) -> bool:
         """Whether an absolute import of `top` means this directory's own module."""
-        return f"{self.__name__}.{top}" in sys.modules or _owns(Path(self.__path__[0]), top)
+        return f"{self.__name__}.{top}" in sys.modules or _owns(self.__path__[0], top)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: str) -> tuple[int, int]:
     try:
-        status = path.stat()
+        status = os.stat(path)  # noqa: PTH116 - as in `_owns`
     except OSError:
         return (0, -1)
     return (status.st_mtime_ns, status.st_size)
 
 
-def _root(code: Path) -> str:
-    directory = code.resolve()
-    name = _root_name(directory)
+def _root(code: str) -> _Root:
+    directory, name = _place(code)
     if not any(isinstance(each, _TemplateFinder) for each in sys.meta_path):
         sys.meta_path.insert(0, _TemplateFinder())
     known = sys.modules.get(name)
-    if not isinstance(known, _Root) or not known.is_current():
-        _forget(name)
-        sys.modules[name] = _Root(name, directory)
-    return name
+    if isinstance(known, _Root) and known.is_current():
+        return known
+    _forget(name)
+    sys.modules[name] = made = _Root(name, directory)
+    return made
 
 
-def _root_name(directory: Path) -> str:
-    return _PREFIX + hashlib.sha256(str(directory).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+@lru_cache(64)
+def _place(code: str) -> tuple[str, str]:
+    """Where a directory really is, and the name of the package that stands for it."""
+    directory = str(Path(code).resolve())
+    return directory, _PREFIX + hashlib.sha256(directory.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _forget(root: str) -> None:
@@ -157,10 +169,10 @@ class _TemplateLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         """The module compiled from its source: an old ``.pyc`` may lie beside a newer file."""
-        path = Path(self.get_filename(fullname))
+        path = self.get_filename(fullname)
         root = _root_of(fullname)
         root.stamps[path] = _stamp(path)
-        code: CodeType = self.source_to_code(path.read_bytes(), str(path))
+        code: CodeType = self.source_to_code(Path(path).read_bytes(), path)
         return code
 
     def exec_module(self, module: ModuleType) -> None:

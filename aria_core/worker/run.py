@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import CoroutineType
@@ -66,14 +66,20 @@ def run_encoded(data: bytes) -> bytes:
 
 def _run(call: Call, ctx: OperationContext) -> Any:
     function = _import(call)
-    result = None
+    if not call.wrappers:
+        return _called(call, function, ctx)
     with ExitStack() as stack:
         for wrapper in call.wrappers:
             stack.enter_context(import_function(wrapper)(call))
-        result = function(ctx=ctx, **call.arguments)
-        if isinstance(result, CoroutineType):
-            result.close()
-            raise TypeError(f"{call.function} is asynchronous; an operation is a plain function")
+        return _called(call, function, ctx)
+    return None  # a wrapper swallowed what was raised
+
+
+def _called(call: Call, function: Callable[..., Any], ctx: OperationContext) -> Any:
+    result = function(ctx=ctx, **call.arguments)
+    if isinstance(result, CoroutineType):
+        result.close()
+        raise TypeError(f"{call.function} is asynchronous; an operation is a plain function")
     return result
 
 
@@ -106,6 +112,8 @@ def _edits(ctx: OperationContext) -> tuple[tuple[Edit, ...], list[str]]:
 
 
 def _result(ctx: OperationContext, result: Any) -> Any:
+    if result is None:
+        return None
     try:
         text = dump_json(result, "the result")
     except Exception as error:  # noqa: BLE001 - the effect has happened; its result may be anything

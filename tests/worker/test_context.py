@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,21 @@ def test_what_the_call_says_is_known_without_asking(ctx: NodeOperationContext,
     assert task.arguments == {"a": [1]}
     assert (ctx.service.id, ctx.service.name, ctx.node.id, ctx.node.name) == (9, "shop", 1, "web")
     assert channel.asked == []
+
+
+def test_all_threads_of_an_operation_see_the_same_objects(channel: MemoryChannel) -> None:
+    threads, rounds = 4, 200
+    barrier = threading.Barrier(threads)
+    contexts = [make_context(a_call(Actor("node", 1, "web")), channel) for _ in range(rounds)]
+
+    def look_at_each(_: int) -> list[tuple[int, ...]]:
+        barrier.wait()
+        return [(id(each.logger), id(each.task), id(each.service), id(each.model), id(each.model.node.get(1)))
+                for each in contexts]
+
+    with ThreadPoolExecutor(threads) as pool:
+        first, *others = pool.map(look_at_each, range(threads))
+    assert all(each == first for each in others)
 
 
 def test_an_actor_is_asked_for_once(ctx: NodeOperationContext, channel: MemoryChannel) -> None:

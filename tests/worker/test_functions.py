@@ -32,6 +32,14 @@ def test_the_templates_own_module_hides_an_installed_one(tmp_path: Path) -> None
     assert callable(import_function("colorsys:rgb_to_hsv"))
 
 
+def test_a_module_that_comes_and_goes_is_seen_at_once(tmp_path: Path) -> None:
+    assert callable(import_function("colorsys:rgb_to_hsv", tmp_path))
+    write(tmp_path, {"colorsys.py": "def mine(): return 'own'"})
+    assert import_function("colorsys:mine", tmp_path)() == "own"
+    (tmp_path / "colorsys.py").unlink()
+    assert callable(import_function("colorsys:rgb_to_hsv", tmp_path))
+
+
 def test_a_folder_of_files_does_not_hide_an_installed_module(tmp_path: Path) -> None:
     write(tmp_path, {"json/data.txt": "", "operations.py": "import json\ndef f(): return json.dumps([])"})
     assert import_function("operations:f", tmp_path)() == "[]"
