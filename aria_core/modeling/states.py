@@ -96,13 +96,13 @@ ENDED_EXECUTION_STATES = (_E.SUCCEEDED, _E.FAILED, _E.CANCELLED)
 RUNNING_TASK_STATES = (_T.SENT, _T.STARTED)
 
 
-def check_execution_transition(before: ExecutionState, after: ExecutionState) -> None:
+def check_execution_transition(before: str, after: str) -> None:
     """Raise ``ValueError`` unless an execution may go from `before` to `after`."""
     if (before, after) not in EXECUTION_TRANSITIONS:
         raise ValueError(f"an execution cannot go from {before} to {after}")
 
 
-def check_task_transition(before: TaskState, after: TaskState) -> None:
+def check_task_transition(before: str, after: str) -> None:
     """Raise ``ValueError`` unless a task may go from `before` to `after`."""
     if (before, after) not in TASK_TRANSITIONS:
         raise ValueError(f"a task cannot go from {before} to {after}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
@@ -41,11 +42,13 @@ from aria_core.storage.records import (
 )
 from aria_core.storage.sql.database import Database
 from aria_core.storage.sql.migrations import Revisions
+from aria_core.storage.sql.prepared import PreparedStatements
 from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
     NODE_STATE,
     PROGRESS,
     TASK_COLUMNS,
+    fence_statement,
     is_key,
     lock_service,
     transition_statement,
@@ -73,6 +76,7 @@ class SqlLedger(Ledger):
     def __init__(self, database: Database, revisions: Revisions) -> None:
         self._database = database
         self._revisions = revisions
+        self._statements = PreparedStatements()
 
     def claim_new(self, new: NewExecution) -> Claim:
         """See `Ledger.claim_new`."""
@@ -220,7 +224,7 @@ class SqlLedger(Ledger):
             if again and (done := _already_committed(connection, claim)):
                 return done
             next_claim = self._pass_fence(connection, claim, batch.execution)
-            _write_transitions(connection, batch)
+            self._write_transitions(connection, batch.transitions)
             write_edits(connection, batch.edits)
             if batch.progress:
                 connection.execute(PROGRESS, [
@@ -230,8 +234,9 @@ class SqlLedger(Ledger):
                 rows = [_attempt_values(each) for each in batch.attempts]
                 connection.execute(insert(_attempt), rows)
             if batch.nodes:
-                states = [{"b_id": node, "b_state": batch.nodes[node]} for node in sorted(batch.nodes)]
-                connection.execute(NODE_STATE, states)
+                nodes = sorted(batch.nodes)
+                self._statements.run(connection, NODE_STATE, {
+                    "b_id": nodes, "b_state": [str(batch.nodes[each]) for each in nodes]})
         return next_claim
 
     @contextmanager
@@ -246,14 +251,29 @@ class SqlLedger(Ledger):
         if claim.state not in _ACTIVE:
             raise StorageError(f"execution {claim.execution} is {claim.state}; only a new claim starts it")
         _check_state(claim.state, changes.get("state", claim.state))
-        fence = (update(_execution)
-                 .where(_execution.c.id == claim.execution, _execution.c.epoch == claim.epoch,
-                        _execution.c.batch == claim.batch, _execution.c.state == claim.state)
-                 .values(batch=claim.batch + 1, **changes))
-        if connection.execute(fence).rowcount == 1:
-            state = changes.get("state", claim.state)
-            return replace(claim, batch=claim.batch + 1, state=state)
+        fence = fence_statement(tuple(changes))
+        passed = self._statements.run(connection, fence, {
+            "b_id": [claim.execution], "b_epoch": [claim.epoch], "b_batch": [claim.batch],
+            "b_state": [str(claim.state)], "n_batch": [claim.batch + 1],
+            **{f"n_{name}": [value] for name, value in changes.items()}})
+        if passed == 1:
+            return Claim(claim.execution, claim.epoch, claim.batch + 1, changes.get("state", claim.state))
         raise _why_refused(connection, claim)
+
+    def _write_transitions(self, connection: Connection, transitions: Sequence[Transition]) -> None:
+        groups: dict[tuple[str, ...], list[Transition]] = {}
+        for each in transitions:
+            _check_task(each)
+            groups.setdefault(tuple(each.changes), []).append(each)
+        for names, group in groups.items():
+            group.sort(key=attrgetter("task"))
+            changed = self._statements.run(connection, transition_statement(names), {
+                "b_id": [each.task for each in group], "b_state": [str(each.before) for each in group],
+                "b_attempts": [each.attempts for each in group],
+                **{f"n_{name}": [each.changes[name] for each in group] for name in names}})
+            if changed != len(group):
+                raise StorageError(f"{len(group) - changed} of {len(group)} task rows changed behind the "
+                                   "runner's back")
 
     def record_edits(self, claim: Claim, task: int, attempt: int, edits: Sequence[Edit]) -> bool:
         """See `Ledger.record_edits`."""
@@ -291,7 +311,7 @@ def _check_task(transition: Transition) -> None:
     if (before, after) == (TaskState.FAILED, TaskState.PENDING):
         raise StorageError("a task that failed is pending again only by a claim with retry_failed")
     try:
-        check_task_transition(TaskState(before), TaskState(after))
+        check_task_transition(before, after)
     except ValueError as error:
         raise StorageError(str(error)) from error
 
@@ -339,21 +359,6 @@ def _already_committed(connection: Connection, claim: Claim) -> Claim | None:
     if row is None or (row.epoch, row.batch) != (claim.epoch, claim.batch + 1):
         return None
     return replace(claim, batch=row.batch, state=row.state)
-
-
-def _write_transitions(connection: Connection, batch: Batch) -> None:
-    groups: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for each in batch.transitions:
-        _check_task(each)
-        groups.setdefault(tuple(each.changes), []).append(
-            {"b_id": each.task, "b_state": each.before, "b_attempts": each.attempts,
-             **{f"n_{name}": value for name, value in each.changes.items()}})
-    for columns, rows in groups.items():
-        rows.sort(key=lambda row: row["b_id"])
-        changed = connection.execute(transition_statement(columns), rows).rowcount
-        if changed != len(rows):
-            raise StorageError(
-                f"{len(rows) - changed} of {len(rows)} task rows changed behind the runner's back")
 
 
 def _task_values(execution: int, task: TaskRow) -> dict[str, Any]:

@@ -65,6 +65,14 @@ def refuse_if_active(connection: Connection, model: type[Service] | type[Executi
 
 
 @lru_cache(maxsize=64)
+def fence_statement(columns: tuple[str, ...]) -> Update:
+    """UPDATE of an execution's batch and these columns, guarded by all that a claim says."""
+    of_claim = [_execution.c[name] == bindparam(f"b_{name}") for name in ("id", "epoch", "batch", "state")]
+    return update(_execution).where(*of_claim).values(
+        {"batch": bindparam("n_batch"), **{name: bindparam(f"n_{name}") for name in columns}})
+
+
+@lru_cache(maxsize=64)
 def transition_statement(columns: tuple[str, ...]) -> Update:
     """UPDATE of these columns of one task, guarded by its state and attempts."""
     return (update(_task)
