@@ -17,7 +17,7 @@ from aria_core.modeling.states import ExecutionState, NodeState, TaskState
 from aria_core.orchestrator.backlog import Backlog
 from aria_core.orchestrator.draft import Draft, record
 from aria_core.orchestrator.events import TaskEvent, TaskEventKind, WorkflowEvent, WorkflowEventKind
-from aria_core.orchestrator.inbox import CancelSeen, Heartbeat, Message, OwnershipLost, StopAsked
+from aria_core.orchestrator.inbox import Begun, CancelSeen, Heartbeat, Message, OwnershipLost, StopAsked
 from aria_core.orchestrator.letting_go import end_calls
 from aria_core.orchestrator.progress import Progress, TaskProgress, failure_text, is_done, judged
 from aria_core.orchestrator.ready import ReadyQueue
@@ -25,11 +25,9 @@ from aria_core.orchestrator.sending import send
 from aria_core.orchestrator.surroundings import Surroundings
 from aria_core.orchestrator.watch import Watch
 from aria_core.storage.records import AttemptRow, Claim, ClaimChangedError
-from aria_core.worker.calls import CallRef, Edit, Failed, Lost, Report, Started, Succeeded
+from aria_core.worker.calls import CallRef, Edit, Failed, FinalReport, Lost, Succeeded
 from aria_core.worker.logs import storable
 
-START_LINGERS = 0.02
-"""Seconds that a start may wait to be stored: a call that ends meanwhile costs one commit, not two."""
 LONGEST_PAUSE = 3600.0
 """No queue waits for as long as an operation may have asked for."""
 SLOTS_PAUSE = 1.0
@@ -54,6 +52,8 @@ class Engine:
         self._stop_at: float | None = None
         self._error: str | None = None
         self._backlog = Backlog()
+        self._now = around.clock.now()
+        self._is_heard = True
 
     def run(self) -> str:
         """Run to the end; the execution's state then (``started`` if this runner was stopped).
@@ -74,12 +74,15 @@ class Engine:
             self._begin_cancel()
         self._receive(self._around.inbox.take(0))  # a stop that came while the graph was made
         while not self.ended:
+            self._is_heard = self._around.emitter.somebody_listens
             self._dispatch()
             self._end_if_nothing_is_left()
             if self._commit() and not self.ended:
                 messages = self._around.inbox.take(self._patience())
+                self._now = self._around.clock.now()
                 self._fire_timers()  # first: a retry must be stored as one before it is sent again
                 self._receive(messages)
+                self._note_begins()
                 self._end_silent()  # last: a heartbeat may have waited while we could not listen
         return self.claim.state
 
@@ -88,28 +91,28 @@ class Engine:
     def _receive(self, messages: Iterable[Message]) -> None:
         for message in messages:
             match message:
+                case Succeeded() | Failed() | Lost():
+                    self._take_report(message)
+                case Heartbeat():
+                    self._note_heartbeat(message)
                 case CancelSeen():
                     self.claim = replace(self.claim, state=ExecutionState.CANCELLING)
                     self._begin_cancel()
                 case StopAsked():
                     self._begin_stop(message.grace)
-                case Heartbeat():
-                    self._note_heartbeat(message)
                 case OwnershipLost():
                     raise message.error
-                case _:
-                    self._take_report(message)
 
-    def _take_report(self, report: Report) -> None:
-        task = self._in_flight.get(report.ref)
+    def _take_report(self, report: FinalReport) -> None:
+        begun = self._around.inbox.begin_of(report.ref)
+        task = self._in_flight.pop(report.ref, None)
         if task is None:
             return
-        if isinstance(report, Started):
-            self._note_start(task, report)
-            return
-        del self._in_flight[report.ref]
+        ended = (begun.ended if begun else None) or self._around.clock.monotonic()
+        if begun is not None:
+            self._note_begin(task, begun, ended)
         if task.began is not None:
-            self._backlog.observe(self._around.clock.monotonic() - task.began)
+            self._backlog.observe(ended - task.began)
         if isinstance(report, Succeeded):
             self._succeed(task, report)
         else:
@@ -117,16 +120,19 @@ class Engine:
             self._fail(task, judged(task, report))
         self._ready.release(task)
 
-    def _note_start(self, task: TaskProgress, report: Started) -> None:
-        task.state, task.where = TaskState.STARTED, storable(report.where)[:255]
-        task.started_at, task.began = self._around.clock.now(), self._around.clock.monotonic()
-        waits = self._draft.may_wait_until
-        is_first = not self._draft.writes_something
-        self._touch(task)
-        until = task.began + START_LINGERS
-        self._draft.may_wait_until = until if is_first else waits and min(waits, until)
+    def _note_begin(self, task: TaskProgress, begun: Begun, now: float) -> None:
+        task.begin(begun.where, begun.moment, self._now - timedelta(seconds=now - begun.moment))
         self._tell(task, "started")
-        self._watch.begin(task)
+
+    def _note_begins(self) -> None:
+        """Store that a call runs, if it still does: one that ends soon costs one commit, not two."""
+        for ref, begun in self._around.inbox.lasting():
+            task = self._in_flight.get(ref)
+            if task is not None:
+                self._note_begin(task, begun, self._around.clock.monotonic())
+                task.state = TaskState.STARTED
+                self._touch(task)
+                self._watch.begin(task)
 
     def _note_heartbeat(self, beat: Heartbeat) -> None:
         task = self._in_flight.get(beat.ref)
@@ -137,9 +143,8 @@ class Engine:
             self._draft.note_progress(task)
 
     def _succeed(self, task: TaskProgress, report: Succeeded) -> None:
-        now = self._around.clock.now()
         task.state, task.result, task.reason = TaskState.SUCCESS, report.result, None
-        task.started_at, task.ended_at = task.started_at or now, now
+        task.started_at, task.ended_at = task.started_at or self._now, self._now
         self._touch(task)
         self._edit(report.edits)
         self._set_node(task, task.node_state_after)
@@ -197,8 +202,7 @@ class Engine:
                 freed.extend(self._settle(each))
 
     def _settle(self, stub: TaskProgress) -> list[TaskProgress]:
-        now = self._around.clock.now()
-        stub.state, stub.started_at, stub.ended_at = TaskState.SUCCESS, now, now
+        stub.state, stub.started_at, stub.ended_at = TaskState.SUCCESS, self._now, self._now
         self._touch(stub)
         self._set_node(stub, stub.node_state_after)
         return self._progress.finish(stub)
@@ -379,12 +383,11 @@ class Engine:
                                             f"attribute {edit.name!r} was not changed")
 
     def _set_node(self, task: TaskProgress, state: str | None) -> None:
-        node = task.lifecycle_node
-        if node is not None and state is not None and self._around.executor.runs_operations:
-            self._draft.nodes[node] = state
+        if task.lifecycle is not None and state is not None and self._around.executor.runs_operations:
+            self._draft.nodes[task.row.node_id] = state
 
     def _tell(self, task: TaskProgress, kind: TaskEventKind, traceback: str | None = None) -> None:
-        if self._around.emitter.somebody_listens:
+        if self._is_heard:
             failed = kind in ("failed", "retrying")
             self._draft.events.append(TaskEvent(
                 kind, self.claim.execution, task.row.id, task.row.name, task.attempts,

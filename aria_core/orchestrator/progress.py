@@ -20,6 +20,7 @@ ALWAYS_CUT_OFF = (
     "runner; resume with retry_failed to try it all the same")
 _REASON_LIMIT = 16 * 1024
 
+_NO_REF = CallRef(0, 0, 0)
 _COLUMNS: dict[str, tuple[str, ...]] = {
     TaskState.SENT: ("state", "attempts", "sent_at", "started_at", "due_at"),
     TaskState.STARTED: ("state", "started_at"),
@@ -60,21 +61,21 @@ class TaskProgress:
     progress_message: str | None = None
     shows_something: bool = False
     """Whether progress is stored, of this attempt or of one before it."""
+    ref: CallRef = _NO_REF
+    """The current attempt, once there is one."""
+    lifecycle: tuple[str, str] | None = None
+    """The states of its node while it runs and after success, if it changes them."""
     stored_state: str = field(default="", repr=False)
     stored_attempts: int = field(default=0, repr=False)
 
     def __post_init__(self) -> None:
         row = self.row
+        self.lifecycle = lifecycle_states(row.interface_name, row.operation_name)
         self.state = self.stored_state = row.state
         self.attempts = self.stored_attempts = row.attempts
         self.failures, self.lost, self.interruptions = row.failures, row.lost, row.interruptions
         self.due_at, self.reason = row.due_at, row.reason
         self.shows_something = row.progress is not None or row.progress_message is not None
-
-    @property
-    def ref(self) -> CallRef:
-        """The current attempt."""
-        return CallRef(self.execution, self.row.id, self.attempts)
 
     @property
     def shown(self) -> ProgressRow:
@@ -93,21 +94,17 @@ class TaskProgress:
     @property
     def lifecycle_node(self) -> int | None:
         """The node whose state this task changes."""
-        return self.row.node_id if self._lifecycle else None
-
-    @property
-    def _lifecycle(self) -> tuple[str, str] | None:
-        return lifecycle_states(self.row.interface_name, self.row.operation_name)
+        return self.row.node_id if self.lifecycle else None
 
     @property
     def node_state_during(self) -> str | None:
         """The state of its node while it runs."""
-        return self._lifecycle[0] if self._lifecycle else None
+        return self.lifecycle[0] if self.lifecycle else None
 
     @property
     def node_state_after(self) -> str | None:
         """The state of its node after success."""
-        return self._lifecycle[1] if self._lifecycle else None
+        return self.lifecycle[1] if self.lifecycle else None
 
     @property
     def was_cut_off_too_often(self) -> bool:
@@ -118,9 +115,14 @@ class TaskProgress:
         """Become ``sent`` with the next attempt number."""
         self.state = TaskState.SENT
         self.attempts += 1
+        self.ref = CallRef(self.execution, self.row.id, self.attempts)
         self.sent_at, self.started_at, self.due_at = now, None, None
         self.began, self.where, self.ending = None, "", None
         self.progress = self.progress_message = None
+
+    def begin(self, where: str, moment: float, at: datetime) -> None:
+        """Note that the current attempt runs: since which reading of the clock, and since when for people."""
+        self.where, self.began, self.started_at = storable(where)[:255], moment, at
 
     def undo_attempt(self) -> None:
         """Take back a `begin_attempt` that was never committed."""
@@ -181,7 +183,7 @@ class TaskProgress:
 
         ``ValueError`` for a way that `TASK_TRANSITIONS` does not know.
         """
-        check_task_transition(TaskState(self.stored_state), TaskState(self.state))
+        check_task_transition(self.stored_state, self.state)
         names = _COLUMNS[self.state]
         if self.state == TaskState.SENT and self.shows_something:
             names += ("progress", "progress_message")

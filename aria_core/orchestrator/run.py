@@ -51,7 +51,7 @@ class Run:
         self._writer = LogWriter(model.ledger, claim.execution, clock, self._secrets.hide)
         self._source = ContextSource(model, resource, service, take_log=self._writer.take, flush=self._flush,
                                      secrets=self._secrets)
-        self._inbox = EngineInbox(self._source, self._secrets.hide_in_report)
+        self._inbox = EngineInbox(self._source, self._secrets.hide_in_report, clock)
 
     def see_cancel(self) -> None:
         """Wake the engine: the row says ``cancelling``."""

@@ -26,7 +26,7 @@ from aria_core.modeling.secret_store import read_secret
 from aria_core.orchestrator.scope import ServiceScope
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import TaskRow
-from aria_core.worker.calls import Edit, Failed, Lost, Report, Succeeded
+from aria_core.worker.calls import Edit, Failed, FinalReport, Lost, Succeeded
 
 _SETTINGS = "process"
 """The argument with a script's settings. It may be made of secrets, but is far more than these."""
@@ -58,9 +58,9 @@ class ServiceSecrets(SecretValues):
                  if name != _SETTINGS and (evaluated is not None or name not in task.dynamic))
         self.add(*(arguments.get(name) for name in known))
 
-    def hide_in_report(self, report: Report) -> Report:
+    def hide_in_report(self, report: FinalReport) -> FinalReport:
         """A report without secret values in its error, traceback and result; edits stay as they are."""
-        if isinstance(report, (Succeeded, Failed)):
+        if not isinstance(report, Lost) and report.edits:
             self.learn(report.edits)
         if not self.has_values:
             return report
@@ -71,7 +71,6 @@ class ServiceSecrets(SecretValues):
                 return replace(report, result=self.hide_in(report.result))
             case Lost():
                 return replace(report, detail=self.hide(report.detail))
-        return report
 
 
 def secret_values(model: ModelStorage, service: int, workflow: str = "",

@@ -58,9 +58,11 @@ class ThreadExecutor(Executor):
         self._where = f"{socket.gethostname()}:{os.getpid()}"
         self._waiting: deque[Call] = deque()
         self._running: dict[CallRef, _Running] = {}
-        self._threads = self._idle = 0
+        self._turns: SimpleQueue[None] = SimpleQueue()
+        self._threads = 0
         self._is_closed = self._is_silent = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._returned = threading.Condition(self._lock)
         self._workers = WorkerPool(lambda: self.slots)
         self._finals: dict[CallRef, SimpleQueue[Report]] = {}
 
@@ -70,21 +72,39 @@ class ThreadExecutor(Executor):
         self._workers.open(_Relay(self, report))
 
     def submit(self, call: Call) -> None:
-        """Take a call over; ``RuntimeError`` after `close`."""
-        with self._changed:
-            if self._is_closed:
-                raise RuntimeError("the executor is closed, it takes no more calls")
-            self._waiting.append(call)
-            if len(self._waiting) <= self._idle:  # one who was told to wake is idle until it has the lock
-                self._changed.notify()
-            elif self._threads < self.slots:
-                self._threads += 1
+        """Take a call over; ``RuntimeError`` after `close`, or if there is no thread to run it."""
+        for _, error in self.submit_all([call]):
+            raise error
+
+    def submit_all(self, calls: Iterable[Call]) -> list[tuple[CallRef, Exception]]:
+        """See `Executor.submit_all`."""
+        new = list(calls)
+        with self._lock:
+            refused = self._refusal(len(new))
+            if refused is not None:
+                return [(call.ref, refused) for call in new]
+            self._waiting.extend(new)
+        for _ in new:
+            self._turns.put(None)
+        return []
+
+    def _refusal(self, count: int) -> RuntimeError | None:
+        """Start the threads that so many more calls need; why they cannot be taken. The lock is held."""
+        if self._is_closed:
+            return RuntimeError("the executor is closed, it takes no more calls")
+        wanted = min(self.slots, len(self._running) + len(self._waiting) + count)
+        try:
+            while self._threads < wanted:
                 threading.Thread(target=self._work, name="aria-operation", daemon=True).start()
+                self._threads += 1
+        except RuntimeError as error:  # the system has no more: those that are there do it all
+            return None if self._threads else error
+        return None
 
     def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
         """Take back what no thread has begun."""
         wanted = frozenset(refs)
-        with self._changed:
+        with self._lock:
             taken = frozenset(call.ref for call in self._waiting if call.ref in wanted)
             self._waiting = deque(call for call in self._waiting if call.ref not in taken)
         return taken
@@ -109,25 +129,25 @@ class ThreadExecutor(Executor):
 
     def running(self) -> frozenset[CallRef]:
         """The calls that threads are at."""
-        with self._changed:
+        with self._lock:
             return frozenset(self._running)
 
     def close(self, grace: float) -> None:
         """End what can be ended; a function that does not return in time goes on without a report."""
-        with self._changed:
+        with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
             waiting, self._waiting = list(self._waiting), deque()
-            self._changed.notify_all()
+            self._turns.put(None)
         until = time.monotonic() + grace
         for call in waiting:
             self._report(Lost(call.ref, "terminated", "it had not begun"))
         for ref in list(self._running):
             self.terminate(ref, grace)
         self._workers.close(grace)
-        with self._changed:
-            self._changed.wait_for(lambda: not self._running, max(0.0, until - time.monotonic()))
+        with self._lock:
+            self._returned.wait_for(lambda: not self._running, max(0.0, until - time.monotonic()))
             self._is_silent = True
 
     def take_final(self, report: Report) -> None:
@@ -137,24 +157,26 @@ class ThreadExecutor(Executor):
     def _work(self) -> None:
         while (running := self._next()) is not None:
             final = self._run(running)
-            with self._changed:
+            with self._lock:
                 del self._running[running.call.ref]
                 if self._is_closed:
-                    self._changed.notify_all()
+                    self._returned.notify_all()
                 if not self._is_silent:
                     self._inbox(final)
 
     def _next(self) -> _Running | None:
-        with self._changed:
-            self._idle += 1
-            self._changed.wait_for(lambda: self._is_closed or self._waiting or self._threads > self.slots)
-            self._idle -= 1
-            if not self._waiting or self._threads > self.slots:
-                self._threads -= 1
-                return None
-            call = self._waiting.popleft()
-            self._running[call.ref] = running = _Running(call)
-            return running
+        """The call whose turn it is; None if this thread is not needed any more."""
+        while True:
+            self._turns.get()
+            with self._lock:
+                if self._is_closed or self._threads > self.slots:
+                    self._threads -= 1
+                    self._turns.put(None)
+                    return None
+                if self._waiting:  # else it was withdrawn
+                    call = self._waiting.popleft()
+                    self._running[call.ref] = running = _Running(call)
+                    return running
 
     def _run(self, running: _Running) -> Report:
         call = running.call
