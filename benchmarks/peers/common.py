@@ -101,9 +101,9 @@ def forget() -> None:
     os.truncate(os.environ["PEER_LOG"], 0)
 
 
-def peak_mb() -> float:
+def peak_mb(with_own: bool = True) -> float:
     """The peak of this process and the peaks of its live descendants; pages that they share count twice."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 if with_own else 0.0
     return round(peak + sum(map(_peak_of, _descendants())), 1)
 
 

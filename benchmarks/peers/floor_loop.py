@@ -7,7 +7,9 @@ import queue
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
+from typing import cast
 
 from benchmarks.peers import common
 
@@ -82,7 +84,7 @@ def pool(given: common.Given) -> Backend:
     def submit(tasks: Sequence[int]) -> None:
         for each in tasks:
             future = processes.submit(common.touch, each, given.sleep)
-            future.add_done_callback(lambda _, index=each: finished.put(index))
+            future.add_done_callback(partial(_note, finished, each))
 
     return Backend(submit, lambda: _all_of(finished), UNLIMITED)
 
@@ -106,9 +108,9 @@ def pipes(given: common.Given) -> Backend:
 
     def done() -> list[int]:
         finished: list[int] = []
-        for end in wait([end for end in ends if load[end]]):
-            got = end.recv()  # type: ignore[union-attr]
-            load[end] -= len(got)  # type: ignore[index]
+        for end in cast(list[Connection], wait([end for end in ends if load[end]])):
+            got = end.recv()
+            load[end] -= len(got)
             finished += got
         return finished
 
@@ -120,6 +122,10 @@ def _work(end: Connection, sleep: float) -> None:
         for index in part:
             common.touch(index, sleep)
         end.send(part)
+
+
+def _note(finished: queue.SimpleQueue[int], index: int, _: object) -> None:
+    finished.put(index)
 
 
 def _all_of(finished: queue.SimpleQueue[int]) -> list[int]:

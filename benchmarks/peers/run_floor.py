@@ -63,7 +63,7 @@ def run(given: common.Given) -> None:
     store = store_of(given, {**given.g, **warm_up})
     record: Record | None = None
     if store is not None:
-        record = store.each if "-each" in given.mode else store.group
+        record = store.each if isinstance(store, RawStore) and "-each" in given.mode else store.group
     drive(warm_up, backend, record)
     common.forget()
     commits = store.commits if store else 0

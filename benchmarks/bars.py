@@ -1,0 +1,168 @@
+"""What must hold, and whether it does: ratios of medians of one run on one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from benchmarks.cells import DBOS_OF, ENOUGH, FLOOR_OF, GRAPHS, SERVICE, SLEEPS
+from benchmarks.medians import Key, Medians
+
+HALF, QUARTER = 0.5, 0.25
+TIMES_DBOS = {"sqlite-normal": {"wide": 10, "layered": 10, "service": 10, "chain": 3},
+              "pg": {"wide": 5, "layered": 5, "service": 5}}
+PROCESSES = {"wide": (10_000, 0.14), "layered": (5000, 0.29), "chain": (2000, 0.6)}
+"""Tasks a second, or the share of the floor, whichever is less."""
+EFFICIENCY = {"thread": 90, "process": 85}
+GROWTH, MILLION_MB, CREATION = 11, 2000, 20_000
+START_S, START_MB, HELP_TIMES = 1.0, 150, 15
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One bar: what was asked, what was measured."""
+
+    what: str
+    asked: str
+    measured: str
+    passed: bool
+    note: str = ""
+
+
+def verdicts(found: Medians) -> list[Verdict]:
+    """Every bar whose cells were run."""
+    return [*_floors(found), *_dbos(found), *_processes(found), *_sleeps(found), *_growth(found),
+            *_million(found), *_creation(found), *_commands(found), *_kills(found), *_proofs(found)]
+
+
+def _floors(found: Medians) -> Iterator[Verdict]:
+    for setting in ("sqlite-full", "sqlite-normal"):
+        for n, service in ((1000, 999), (10_000, 9999)):
+            for shape in (*GRAPHS, "service"):
+                size = service if shape == "service" else n
+                ours: Key = ("aria", f"thread-{setting}", shape, size)
+                floor: Key = ("floor", FLOOR_OF["thread", setting], shape, size)
+                share = found.ratio(ours, floor)
+                if share is not None:
+                    yield _floor_verdict(found, ours, floor, share)
+
+
+def _floor_verdict(found: Medians, ours: Key, floor: Key, share: float) -> Verdict:
+    _, mode, shape, n = ours
+    writes = found.ratio(("writes", mode, shape, n), floor)
+    note = _few(found, ours, floor)
+    if share < HALF and writes is not None:
+        note = f"its writes alone, in a bare loop: {writes:.2f} of the floor{note and '; '}{note}"
+    if share < QUARTER:
+        note = f"below a quarter{note and '; '}{note}"
+    return Verdict(f"{mode}, {shape} {n:,}", f"≥ {HALF} of the floor", f"{share:.2f}", share >= HALF, note)
+
+
+def _dbos(found: Medians) -> Iterator[Verdict]:
+    for setting, shapes in TIMES_DBOS.items():
+        for shape, times in shapes.items():
+            n = SERVICE if shape == "service" else 1000
+            ours: Key = ("aria", f"thread-{setting}", shape, n)
+            dbos: Key = ("dbos", DBOS_OF[setting], shape, n)
+            ratio = found.ratio(ours, dbos)
+            if ratio is not None:
+                yield Verdict(f"thread-{setting}, {shape} {n:,}", f"≥ {times} times DBOS", f"{ratio:.1f}",
+                              ratio >= times, _few(found, ours, dbos))
+
+
+def _processes(found: Medians) -> Iterator[Verdict]:
+    for shape, (rate, part) in PROCESSES.items():
+        ours: Key = ("aria", "process-sqlite-normal", shape, 10_000)
+        floor: Key = ("floor", FLOOR_OF["process", "sqlite-normal"], shape, 10_000)
+        measured, share = found.of(*ours), found.ratio(ours, floor)
+        if measured is not None and share is not None:
+            yield Verdict(f"process-sqlite-normal, {shape} 10,000", f"≥ {rate:,}/s or {part} of the floor",
+                          f"{measured:,.0f}/s, {share:.2f}", measured >= rate or share >= part,
+                          _few(found, ours, floor))
+
+
+def _sleeps(found: Medians) -> Iterator[Verdict]:
+    for setting in ("sqlite-full", "sqlite-normal"):
+        for how, percent in EFFICIENCY.items():
+            ours: Key = ("aria", f"{how}-{setting}", "sleep", SLEEPS)
+            measured = found.of(*ours, "efficiency_pct")
+            if measured is None:
+                continue
+            floor = found.of("floor", FLOOR_OF[how, setting], "sleep", SLEEPS, "efficiency_pct")
+            note = "" if floor is None else f"the floor: {floor:.0f} %"
+            yield Verdict(f"{how}-{setting}, sleep {SLEEPS}", f"≥ {percent} % of ideal", f"{measured:.1f} %",
+                          measured >= percent, note)
+
+
+def _growth(found: Medians) -> Iterator[Verdict]:
+    for shape in GRAPHS:
+        large: Key = ("aria", "thread-sqlite-normal", shape, 100_000)
+        small: Key = ("aria", "thread-sqlite-normal", shape, 10_000)
+        ratio, whole = found.ratio(large, small, "exec_s"), found.ratio(large, small, "total_s")
+        if ratio is not None and whole is not None:
+            worst = max(ratio, whole)
+            yield Verdict(f"{shape}: time(100,000) / time(10,000)", f"≤ {GROWTH}", f"{worst:.1f}",
+                          worst <= GROWTH, f"running {ratio:.1f}, with making the graph {whole:.1f}")
+
+
+def _million(found: Medians) -> Iterator[Verdict]:
+    for key in (("aria", "thread-sqlite-normal", "wide", 1_000_000),
+                ("aria", "graph-sqlite-full", "wide", 1_000_000)):
+        memory, seconds = found.of(*key, "rss_mb"), found.of(*key, "exec_s")
+        if memory is not None and seconds is not None:
+            what = "made and stored" if key[1].startswith("graph") else "run to the end"
+            yield Verdict(f"1,000,000 tasks {what}", f"< {MILLION_MB:,} MB", f"{memory:,.0f} MB",
+                          memory < MILLION_MB, f"{seconds:,.0f} s")
+
+
+def _creation(found: Medians) -> Iterator[Verdict]:
+    for setting in ("sqlite-full", "pg"):
+        for shape in GRAPHS:
+            for n in (10_000, 100_000):
+                rate = found.of("aria", f"graph-{setting}", shape, n)
+                if rate is not None:
+                    yield Verdict(f"graph-{setting}, {shape} {n:,}", f"≥ {CREATION:,}/s stored",
+                                  f"{rate:,.0f}/s", rate >= CREATION, _parts(found, setting, shape, n))
+
+
+def _parts(found: Medians, setting: str, shape: str, n: int) -> str:
+    author, store = (found.of("aria", f"graph-{setting}", shape, n, each) for each in ("author_s", "store_s"))
+    if author is None or store is None:
+        return ""
+    return f"workflow function {author:.2f} s, storing {store:.2f} s"
+
+
+def _commands(found: Medians) -> Iterator[Verdict]:
+    plain, shown = found.of("cli", "pass", "", 1, "exec_s"), found.of("cli", "help", "", 1, "exec_s")
+    if plain and shown:
+        yield Verdict("`aria --help`", f"≤ {HELP_TIMES} times `python -c pass`", f"{shown / plain:.1f}",
+                      shown / plain <= HELP_TIMES, f"{shown * 1000:.0f} ms")
+    seconds = found.of("cli", "hello-world", "", 1, "exec_s")
+    memory = found.of("cli", "hello-world", "", 1, "rss_mb")
+    if seconds is not None and memory is not None:
+        yield Verdict("`aria run` hello-world to its first operation", f"< {START_S:.0f} s, {START_MB} MB",
+                      f"{seconds:.2f} s, {memory:.0f} MB", seconds < START_S and memory < START_MB)
+
+
+def _kills(found: Medians) -> Iterator[Verdict]:
+    kills = [row for row in found.rows if row["peer"] == "kill9" and "executed" in row]
+    if kills:
+        early = sum(row["uncommitted"] for row in kills)
+        more = sum(row["uncounted"] + row["never_ran"] for row in kills)
+        effects = sum(row["executed"] for row in kills)
+        yield Verdict(
+            f"kill -9 at full speed, {len(kills)} times", "no effect before its dependencies' commit",
+            f"{early} of {effects:,}", early == 0 and more == 0,
+            f"{more} more often than counted, or missing after a resume")
+
+
+def _proofs(found: Medians) -> Iterator[Verdict]:
+    runs = [row for row in found.rows if row["peer"] in ("aria", "floor", "writes")]
+    wrong = [row for row in runs if not row.get("verified")]
+    yield Verdict("each task once, none before its dependencies", "every run", f"{len(runs) - len(wrong)} of "
+                  f"{len(runs)}", not wrong)
+
+
+def _few(found: Medians, *keys: Key) -> str:
+    fewest = min(len(found.runs(*key)) for key in keys)
+    return "" if fewest >= ENOUGH else f"of {fewest} run{'s' * (fewest != 1)}"

@@ -1,0 +1,77 @@
+"""Bars are ratios of medians; what was not measured has no verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def run(peer: str, mode: str, shape: str, n: int, rate: float, **more: Any) -> dict[str, Any]:
+    """A line of the results."""
+    return {"peer": peer, "mode": mode, "shape": shape, "n": n, "tasks_per_s": rate, "exec_s": n / rate,
+            "verified": True, **more}
+
+
+def verdict(rows: list[dict[str, Any]], what: str) -> Any:
+    from benchmarks.bars import verdicts
+    from benchmarks.medians import Medians
+
+    return next((each for each in verdicts(Medians(rows)) if each.what.startswith(what)), None)
+
+
+def runs(peer: str, mode: str, *rates: float) -> list[dict[str, Any]]:
+    return [run(peer, mode, "chain", 1000, each) for each in rates]
+
+
+def test_half_of_the_floor_is_enough():
+    rows = [*runs("floor", "dur-threads-group-core-full", 90, 100, 110, 100, 100),
+            *runs("aria", "thread-sqlite-full", 1, 50, 50, 50, 1000)]
+    found = verdict(rows, "thread-sqlite-full, chain 1,000")
+    assert (found.passed, found.measured, found.note) == (True, "0.50", "")
+
+
+def test_less_than_half_is_a_miss_that_tells_what_the_writes_cost():
+    rows = [*runs("floor", "dur-threads-group-core", 100), *runs("aria", "thread-sqlite-normal", 30),
+            *runs("writes", "thread-sqlite-normal", 40)]
+    found = verdict(rows, "thread-sqlite-normal, chain 1,000")
+    assert not found.passed
+    assert "0.40 of the floor" in found.note
+    assert "below a quarter" not in found.note
+    assert "of 1 run" in found.note
+
+
+def test_less_than_a_quarter_is_said():
+    rows = [*runs("floor", "dur-threads-group-core", 100), *runs("aria", "thread-sqlite-normal", 24)]
+    assert "below a quarter" in verdict(rows, "thread-sqlite-normal, chain 1,000").note
+
+
+def test_runs_that_were_not_verified_do_not_count():
+    rows = [*runs("floor", "dur-threads-group-core", 100), *runs("aria", "thread-sqlite-normal", 60),
+            run("aria", "thread-sqlite-normal", "chain", 1000, 10**6, verified=False, problem="missing 1")]
+    assert verdict(rows, "thread-sqlite-normal, chain 1,000").measured == "0.60"
+    assert not verdict(rows, "each task once").passed
+
+
+def test_dbos_is_compared_on_the_same_kind_of_database():
+    rows = [*runs("dbos", "steps-sqlitewal", 100), *runs("dbos", "steps-pg", 1000),
+            *runs("aria", "thread-sqlite-normal", 299)]
+    found = verdict(rows, "thread-sqlite-normal, chain 1,000")
+    assert (found.asked, found.measured, found.passed) == ("≥ 3 times DBOS", "3.0", False)
+
+
+def test_growth_counts_what_grows_worst():
+    rows = [run("aria", "thread-sqlite-normal", "wide", 10_000, 10_000, total_s=2.0),
+            run("aria", "thread-sqlite-normal", "wide", 100_000, 10_000, total_s=24.0)]
+    found = verdict(rows, "wide: time(100,000)")
+    assert (found.measured, found.passed) == ("12.0", False)
+    assert "running 10.0" in found.note
+
+
+def test_one_effect_before_its_dependency_was_stored_is_one_too_many():
+    kill = {"peer": "kill9", "mode": "thread-pg", "shape": "chain", "n": 100, "executed": 50, "recorded": 49,
+            "uncommitted": 0, "uncounted": 0, "never_ran": 0, "verified": True}
+    assert verdict([kill], "kill -9").passed
+    assert not verdict([kill, {**kill, "uncommitted": 1}], "kill -9").passed
+
+
+def test_what_was_not_measured_has_no_verdict():
+    assert verdict(runs("aria", "thread-sqlite-full", 50), "thread-sqlite-full") is None
