@@ -188,11 +188,12 @@ class TaskProgress:
         if self.state == TaskState.SENT and self.shows_something:
             names += ("progress", "progress_message")
         changes = {name: getattr(self, name) for name in names}
+        changes["state"] = str(self.state)  # drivers are slow with what is more than a str
         return Transition(self.row.id, self.stored_state, self.stored_attempts, changes)
 
     def stored(self) -> None:
         """The transition was committed."""
-        self.stored_state, self.stored_attempts = self.state, self.attempts
+        self.stored_state, self.stored_attempts = str(self.state), self.attempts
         if is_done(self):  # there may be a million of them, and results are as long as their authors like
             self.sent_at = self.started_at = self.ended_at = self.due_at = self.began = None
             self.result = self.reason = self.progress_message = None

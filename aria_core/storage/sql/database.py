@@ -39,6 +39,7 @@ class Database:
     def __init__(self, url: str | URL, *, synchronous: str = "FULL",
                  engine_options: Mapping[str, Any] | None = None) -> None:
         self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._synchronous = synchronous
         self._options = dict(engine_options or {})
         self._turns: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
@@ -46,11 +47,7 @@ class Database:
         self._gave_up = False
         self._reader: Engine | None = None
         self._writer: Engine | None = None
-
-    @property
-    def is_sqlite(self) -> bool:
-        """Whether this is SQLite."""
-        return self.url.get_backend_name() == "sqlite"
+        self._kept: Connection | None = None
 
     @property
     def file(self) -> Path | None:
@@ -106,7 +103,6 @@ class Database:
             event.listen(engine, "connect", self._prepare_sqlite)
             event.listen(engine, "checkout", self._check_files)
             event.listen(engine, "handle_error", _drop_if_doubtful)
-        event.listen(writer, "begin", _begin_immediate)
         return writer, reader
 
     def _prepare_sqlite(self, connection: Any, record: Any) -> None:
@@ -127,6 +123,8 @@ class Database:
 
     def close(self) -> None:
         """Close every connection. Idempotent."""
+        with self._turns:
+            self._let_go()
         engines = {id(each.pool): each for each in (self._writer, self._reader) if each is not None}
         for engine in engines.values():
             engine.dispose()
@@ -148,14 +146,41 @@ class Database:
         began = time.monotonic()
         with self._turns, self._told():
             waited = time.monotonic() - began
-            with self.writer.connect() as connection:
+            with self._connected() as connection:
                 if self.is_sqlite:
                     _set_patience(connection, self._patience(waited))
-                with connection.begin():
+                with self._begun(connection):
                     self._gave_up = False
                     yield connection
                 if self._files is not None:
                     self._files.check(connection.info[_FILES])
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """A connection for writing; the one of SQLite is kept from turn to turn until something fails."""
+        if not self.is_sqlite:
+            with self.writer.connect() as connection:
+                yield connection
+            return
+        if self._kept is None:
+            self._kept = self.writer.connect()
+        try:
+            yield self._kept
+        except BaseException:
+            self._let_go()
+            raise
+
+    @contextmanager
+    def _begun(self, connection: Connection) -> Iterator[None]:
+        with connection.begin():
+            if self.is_sqlite:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield
+
+    def _let_go(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def _patience(self, waited: float) -> float:
         """Who has waited for its turn has waited for whoever holds the lock of the file, too."""
@@ -171,8 +196,8 @@ class Database:
         ``StorageUnavailableError``.
         """
         try:
-            with (self._turns, self._told(), self.writer.connect() as connection, self._unhurried(connection),
-                  self._keys_unenforced(connection), connection.begin()):
+            with (self._turns, self._told(), self._connected() as connection, self._unhurried(connection),
+                  self._keys_unenforced(connection), self._begun(connection)):
                 yield connection
                 self._check_keys(connection)
         except IntegrityError as error:
@@ -242,10 +267,6 @@ def _set_patience(connection: Connection, seconds: float) -> None:
         driver: Any = connection.connection.driver_connection
         driver.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
         connection.info[_PATIENCE] = seconds
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _drop_if_doubtful(context: Any) -> None:

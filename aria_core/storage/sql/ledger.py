@@ -45,13 +45,13 @@ from aria_core.storage.sql.migrations import Revisions
 from aria_core.storage.sql.prepared import PreparedStatements
 from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
-    NODE_STATE,
     PROGRESS,
     TASK_COLUMNS,
-    fence_statement,
+    fence,
     is_key,
     lock_service,
-    transition_statement,
+    node_change,
+    transition,
     write_edits,
 )
 from aria_core.worker.calls import Edit
@@ -234,9 +234,8 @@ class SqlLedger(Ledger):
                 rows = [_attempt_values(each) for each in batch.attempts]
                 connection.execute(insert(_attempt), rows)
             if batch.nodes:
-                nodes = sorted(batch.nodes)
-                self._statements.run(connection, NODE_STATE, {
-                    "b_id": nodes, "b_state": [str(batch.nodes[each]) for each in nodes]})
+                states = [[batch.nodes[each], each] for each in sorted(batch.nodes)]
+                self._statements.run(connection, node_change, ("state",), states)
         return next_claim
 
     @contextmanager
@@ -251,12 +250,8 @@ class SqlLedger(Ledger):
         if claim.state not in _ACTIVE:
             raise StorageError(f"execution {claim.execution} is {claim.state}; only a new claim starts it")
         _check_state(claim.state, changes.get("state", claim.state))
-        fence = fence_statement(tuple(changes))
-        passed = self._statements.run(connection, fence, {
-            "b_id": [claim.execution], "b_epoch": [claim.epoch], "b_batch": [claim.batch],
-            "b_state": [str(claim.state)], "n_batch": [claim.batch + 1],
-            **{f"n_{name}": [value] for name, value in changes.items()}})
-        if passed == 1:
+        row = [claim.batch + 1, *changes.values(), claim.execution, claim.epoch, claim.batch, claim.state]
+        if self._statements.run(connection, fence, ("batch", *changes), [row]) == 1:
             return Claim(claim.execution, claim.epoch, claim.batch + 1, changes.get("state", claim.state))
         raise _why_refused(connection, claim)
 
@@ -267,10 +262,8 @@ class SqlLedger(Ledger):
             groups.setdefault(tuple(each.changes), []).append(each)
         for names, group in groups.items():
             group.sort(key=attrgetter("task"))
-            changed = self._statements.run(connection, transition_statement(names), {
-                "b_id": [each.task for each in group], "b_state": [str(each.before) for each in group],
-                "b_attempts": [each.attempts for each in group],
-                **{f"n_{name}": [each.changes[name] for each in group] for name in names}})
+            changed = self._statements.run(connection, transition, names, [
+                [*each.changes.values(), each.task, each.before, each.attempts] for each in group])
             if changed != len(group):
                 raise StorageError(f"{len(group) - changed} of {len(group)} task rows changed behind the "
                                    "runner's back")

@@ -6,62 +6,55 @@ each value is bound) is done here once for the statement. Connections, transacti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, Dialect
 
 Bind = Callable[[Any], Any]
+Parameterized = tuple[ClauseElement, Sequence[str]]
+"""A statement and the names of its parameters, in the order in which rows give them."""
 
 
 class Prepared:
-    """One statement with named parameters, as one dialect writes it."""
+    """One statement with named parameters, as one dialect writes it; None is bound as NULL.
 
-    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+    `names` says in which order rows give the parameters.
+    """
+
+    def __init__(self, statement: ClauseElement, names: Sequence[str], dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)
         self._sql: str = compiled.string
-        self._is_positional = compiled.positiontup is not None
-        self._names: tuple[str, ...] = tuple(compiled.positiontup or compiled.binds)
-        self._parameters = [(name, _binding(compiled.binds[name].type, dialect)) for name in self._names]
+        self._names = None if compiled.positional else tuple(names)
+        if compiled.positional and tuple(compiled.positiontup) != tuple(names):
+            raise ValueError(f"the statement takes {compiled.positiontup}, not {names}: {self._sql}")
+        bound = (compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
+        self._binds: list[tuple[int, Bind]] = [
+            (place, bind) for place, bind in enumerate(bound) if bind is not None]
 
-    def run(self, connection: Connection, columns: Mapping[str, Sequence[Any]]) -> int:
-        """Execute it once for each row, whose parameters are in `columns`; the number of rows it changed."""
-        bound = [columns[name] if bind is None else _each_bound(bind, columns[name])
-                 for name, bind in self._parameters]
-        values: Any = list(zip(*bound, strict=True))
-        if not self._is_positional:
-            values = [dict(zip(self._names, row, strict=True)) for row in values]
-        return connection.exec_driver_sql(self._sql, values if len(values) > 1 else values[0]).rowcount
-
-
-def _each_bound(bind: Bind, values: Sequence[Any]) -> list[Any]:
-    """Neighbours are often the same object, such as the moment of one batch: it is bound once."""
-    bound, last, result = [], values[0], bind(values[0])
-    for value in values:
-        if value is not last:
-            last, result = value, bind(value)
-        bound.append(result)
-    return bound
-
-
-def _binding(kind: Any, dialect: Dialect) -> Bind | None:
-    bind: Bind | None = kind.dialect_impl(dialect).bind_processor(dialect)
-    return bind
+    def run(self, connection: Connection, rows: list[list[Any]]) -> int:
+        """Execute it once for each row, which is changed; how many rows of the database that changed."""
+        for place, bind in self._binds:
+            for row in rows:
+                if row[place] is not None:
+                    row[place] = bind(row[place])
+        values: Any = [tuple(row) for row in rows]
+        if self._names is not None:
+            values = [dict(zip(self._names, row, strict=True)) for row in rows]
+        return connection.exec_driver_sql(self._sql, values if len(rows) > 1 else values[0]).rowcount
 
 
 class PreparedStatements:
-    """The prepared statements of one database."""
+    """The statements of one database that are made by a function of the changed columns' names."""
 
     def __init__(self) -> None:
-        self._known: dict[ClauseElement, Prepared] = {}
+        self._known: dict[tuple[Callable[..., Any], tuple[str, ...]], Prepared] = {}
 
-    def run(self, connection: Connection, statement: ClauseElement, columns: Mapping[str, Sequence[Any]]
-            ) -> int:
-        """Execute a statement once for each row of `columns`; the number of rows it changed.
-
-        `statement` must be one that is made once: it is kept.
-        """
-        prepared = self._known.get(statement)
+    def run(self, connection: Connection, make: Callable[[tuple[str, ...]], Parameterized],
+            columns: tuple[str, ...], rows: list[list[Any]]) -> int:
+        """Execute ``make(columns)`` once for each row; how many rows of the database that changed."""
+        prepared = self._known.get((make, columns))
         if prepared is None:
-            prepared = self._known[statement] = Prepared(statement, connection.dialect)
-        return prepared.run(connection, columns)
+            statement, names = make(columns)
+            prepared = self._known[make, columns] = Prepared(statement, names, connection.dialect)
+        return prepared.run(connection, rows)

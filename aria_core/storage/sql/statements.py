@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, Update, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.modeling.models import Execution, Node, Service, Task
 from aria_core.modeling.parameters import Attribute
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES
+from aria_core.storage.sql.prepared import Parameterized
 from aria_core.worker.calls import Edit
 
 _service: Any = Service.__table__
@@ -27,8 +28,6 @@ TASK_COLUMNS = tuple(_task.c[name] for name in (
     "retry_interval", "retry", "ignore_failure", "timeout", "heartbeat_timeout", "attempts", "failures",
     "lost", "interruptions", "due_at", "reason", "progress", "progress_message"))
 """What `TaskRow` is loaded from."""
-
-NODE_STATE = update(_node).where(_node.c.id == bindparam("b_id")).values(state=bindparam("b_state"))
 
 PROGRESS = (update(_task)
             .where(_task.c.id == bindparam("b_id"), _task.c.attempts == bindparam("b_attempts"))
@@ -64,21 +63,26 @@ def refuse_if_active(connection: Connection, model: type[Service] | type[Executi
             raise StorageError(f"{whose}execution {execution} is {state}; cancel it before it is deleted")
 
 
-@lru_cache(maxsize=64)
-def fence_statement(columns: tuple[str, ...]) -> Update:
-    """UPDATE of an execution's batch and these columns, guarded by all that a claim says."""
-    of_claim = [_execution.c[name] == bindparam(f"b_{name}") for name in ("id", "epoch", "batch", "state")]
-    return update(_execution).where(*of_claim).values(
-        {"batch": bindparam("n_batch"), **{name: bindparam(f"n_{name}") for name in columns}})
+def fence(columns: tuple[str, ...]) -> Parameterized:
+    """UPDATE of these columns of an execution, guarded by all that a claim says."""
+    return _guarded(_execution, columns, ("id", "epoch", "batch", "state"))
 
 
-@lru_cache(maxsize=64)
-def transition_statement(columns: tuple[str, ...]) -> Update:
-    """UPDATE of these columns of one task, guarded by its state and attempts."""
-    return (update(_task)
-            .where(_task.c.id == bindparam("b_id"), _task.c.state == bindparam("b_state"),
-                   _task.c.attempts == bindparam("b_attempts"))
-            .values({name: bindparam(f"n_{name}") for name in columns}))
+def transition(columns: tuple[str, ...]) -> Parameterized:
+    """UPDATE of these columns of a task, guarded by its state and attempts."""
+    return _guarded(_task, columns, ("id", "state", "attempts"))
+
+
+def node_change(columns: tuple[str, ...]) -> Parameterized:
+    """UPDATE of these columns of a node."""
+    return _guarded(_node, columns, ("id",))
+
+
+def _guarded(table: Any, columns: tuple[str, ...], guards: tuple[str, ...]) -> Parameterized:
+    changed: list[Any] = [(table.c[name], bindparam(f"n_{name}")) for name in columns]
+    unchanged = [table.c[name] == bindparam(f"b_{name}") for name in guards]
+    statement = update(table).where(*unchanged).ordered_values(*changed)
+    return statement, [*(f"n_{name}" for name in columns), *(f"b_{name}" for name in guards)]
 
 
 def write_edits(connection: Connection, edits: Iterable[Edit]) -> None:
