@@ -96,7 +96,7 @@ class EngineInbox:
     def __call__(self, report: Report) -> None:
         """Take a report."""
         if isinstance(report, Started):
-            self._begun[report.ref] = Begun(report.where, self._monotonic())
+            self._begun[report.ref] = Begun(report.where, self._monotonic() - report.ago)
             if self._begins_wake:
                 self._messages.put(None)
             return

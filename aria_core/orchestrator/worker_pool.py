@@ -1,8 +1,9 @@
 """Warm worker processes that share a bounded number of slots, looked after by one thread.
 
-Calls wait in one queue, in order. A free slot takes the next; when every slot is taken, short calls
-are sent ahead to workers of their environment, and taken back as soon as a slot would otherwise be
-idle. All reports of a call come from one place at a time, so they keep their order.
+`worker_queue` says who gets what. A worker does not say that it has begun a call: it takes the call's
+packet, and its thread of ours looks whether it has, as soon as the call is not over at once. Then the
+start is reported, and what was sent ahead to that worker goes to others. All reports of a call come from
+one place at a time, so they keep their order.
 """
 
 from __future__ import annotations
@@ -13,13 +14,20 @@ import selectors
 import socket
 import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Any
 
 from aria_core.orchestrator.executor import Inbox
 from aria_core.orchestrator.threads import Hands
-from aria_core.orchestrator.worker_process import Parcel, WorkerProcess, pack
+from aria_core.orchestrator.worker_process import (
+    Parcel,
+    WorkerProcess,
+    WorkerProtocolError,
+    pack,
+)
+from aria_core.orchestrator.worker_queue import WorkerQueue
+from aria_core.orchestrator.worker_starts import WorkerStarts
 from aria_core.worker.calls import (
     Call,
     CallRef,
@@ -29,17 +37,23 @@ from aria_core.worker.calls import (
     LostReason,
     Report,
     Started,
+    Succeeded,
+    is_duration,
     report_from_json,
 )
+from aria_core.worker.channel import ChannelError
 from aria_core.worker.processes import kill_marked
 
-SENT_AHEAD = 32
-"""How many calls a worker may have besides the one it runs."""
+LINGER = 0.005
+"""Seconds until somebody looks whether a call has begun: most are over by then, and cost no look."""
+DOZE_AFTER = 10 * LINGER
+"""Seconds without a message after which a worker's first call must wake the supervisor."""
+
+RECYCLE_AFTER = 10_000
+"""Calls after which a worker is replaced: what operations leak goes with it."""
 
 _TRANSIENT = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-_HOPELESS_STARTS = 3
 _CHECK_EVERY = 0.25
-_LONGEST_PAUSE = 2.0
 _LEAVE_WITHIN = 2.0
 _NATURAL_END = 0.5
 _ANSWERERS = 8
@@ -51,15 +65,13 @@ class WorkerPool:
     """Runs calls in worker processes. The methods are those of `Executor`; `slots` is asked each time."""
 
     def __init__(self, slots: Callable[[], int], inherit: Iterable[str] = (),
-                 recycle_after: int = 1000) -> None:
-        self._slots = slots
+                 recycle_after: int = RECYCLE_AFTER) -> None:
         self._inherit = tuple(inherit)
-        self._recycle_after = recycle_after
         self._lock = threading.RLock()
-        self._waiting: deque[Parcel] = deque()
-        self._workers: list[WorkerProcess] = []
-        self._failed_starts: Counter[Environment | None] = Counter()
-        self._pause = self._start_again_at = self._check_at = 0.0
+        self._queue = WorkerQueue(slots, recycle_after)
+        self._starts = WorkerStarts()
+        self._check_at = self._heard_at = 0.0
+        self._wakes_at = inf
         self._is_open = False
         self._is_closed = self._is_silent = False
         self._answerers = Hands("aria-answers", _ANSWERERS)
@@ -84,43 +96,48 @@ class WorkerPool:
 
     def submit(self, call: Call) -> None:
         """See `Executor.submit`."""
-        parcel = pack(call)
+        for _, error in self.submit_all([call]):
+            raise error
+
+    def submit_all(self, calls: Iterable[Call]) -> list[tuple[CallRef, Exception]]:
+        """See `Executor.submit_all`."""
+        refused: list[tuple[CallRef, Exception]] = []
+        parcels: list[Parcel] = []
+        for call in calls:
+            try:
+                parcels.append(pack(call))
+            except ChannelError as error:
+                refused.append((call.ref, error))
         with self._lock:
             if self._is_closed:
-                raise RuntimeError("the executor is closed, it takes no more calls")
-            self._waiting.append(parcel)
-            self._hand_out()
-            needs_a_worker = self._lacks_worker()
-        if needs_a_worker:
+                why = RuntimeError("the executor is closed, it takes no more calls")
+                return refused + [(each.ref, why) for each in parcels]
+            self._queue.waiting.extend(parcels)
+            self._queue.hand_out()
+            is_wanted = self._lacks_worker() or self._wakes_at > time.monotonic() + 2 * LINGER
+        if is_wanted:
             self._wake()
+        return refused
 
     def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
         """See `Executor.withdraw`."""
-        wanted = frozenset(refs)
         with self._lock:
-            for worker in self._workers:
-                if any(call.ref in wanted for call in worker.calls):
-                    self._reclaim(worker)
-            taken = frozenset(call.ref for call in self._waiting if call.ref in wanted)
-            self._waiting = deque(call for call in self._waiting if call.ref not in taken)
-            self._hand_out()
+            taken = self._queue.withdraw(refs)
+            self._queue.hand_out()
         return taken
 
     def terminate(self, ref: CallRef, grace: float) -> bool:
         """See `Executor.terminate`."""
         with self._lock:
-            worker = self._worker_of(ref)
-            if worker is not None:
-                self._reclaim(worker)
-            waiting = next((call for call in self._waiting if call.ref == ref), None)
-            if waiting is not None:
-                self._waiting.remove(waiting)
-            elif worker is None:
-                return False
-            elif worker.calls and worker.calls[-1].ref == ref:  # else it has gone on: a report is on its way
-                self._terminate(worker, grace)
-            self._hand_out()
-        if waiting is not None:
+            worker = self._queue.worker_of(ref)
+            had_not_begun = self._queue.withdraw([ref])
+            if not had_not_begun:
+                if worker is None:
+                    return False
+                if worker.calls and worker.calls[-1].ref == ref:  # else a report is on its way
+                    self._terminate(worker, grace)
+            self._queue.hand_out()
+        if had_not_begun:
             self._report(Lost(ref, "terminated", "it had not begun"))
         self._wake()
         return True
@@ -131,11 +148,12 @@ class WorkerPool:
             if self._is_closed:
                 return
             self._is_closed = True
-            for worker in self._workers:
-                self._reclaim(worker)
-            waiting, self._waiting = list(self._waiting), deque()
-            for worker in list(self._workers):
-                if worker.load:
+            for worker in self._queue.workers:
+                self._queue.reclaim(worker)
+            waiting = list(self._queue.waiting)
+            self._queue.waiting.clear()
+            for worker in list(self._queue.workers):
+                if worker.calls:
                     self._terminate(worker, grace)
                 elif not worker.is_leaving:
                     worker.quit()
@@ -147,7 +165,7 @@ class WorkerPool:
         if self._is_open:
             self._wake()
             self._supervisor.join(grace + _LEAVE_WITHIN)
-            for worker in list(self._workers):
+            for worker in list(self._queue.workers):
                 worker.kill()
             self._supervisor.join()
         self._enders.close(finish=True)
@@ -157,65 +175,35 @@ class WorkerPool:
             for each in (self._selector, self._woken, self._waker):
                 each.close()
 
-    # --- who gets what; the lock is held
-
-    def _hand_out(self) -> None:
-        self._spread()
-        while self._waiting:
-            worker = self._room_for(self._waiting[0].call)
-            if worker is None or not worker.send(self._waiting[0]):
-                return
-            self._waiting.popleft()
-
-    def _busy(self) -> int:
-        return sum(1 for worker in self._workers if worker.load)
-
-    def _room_for(self, call: Call) -> WorkerProcess | None:
-        usable = [worker for worker in self._workers
-                  if worker.environment == call.plugin and not worker.is_leaving]
-        if self._busy() < self._slots():
-            return next((worker for worker in usable if not worker.load), None)
-        loaded = [worker for worker in usable if 0 < worker.load <= SENT_AHEAD
-                  and worker.finished + worker.load < self._recycle_after]
-        return min(loaded, key=lambda worker: worker.load, default=None)
-
-    def _spread(self) -> None:
-        """Take back what was sent ahead if a slot is free and nothing else waits for it."""
-        if self._waiting or self._busy() >= self._slots():
-            return
-        fullest = max(self._workers, key=lambda worker: worker.load, default=None)
-        if fullest is not None and fullest.load > 1:
-            self._reclaim(fullest)
-
-    def _reclaim(self, worker: WorkerProcess) -> None:
-        self._waiting.extendleft(reversed(worker.take_back()))
-
-    def _worker_of(self, ref: CallRef) -> WorkerProcess | None:
-        return next((worker for worker in self._workers
-                     if any(call.ref == ref for call in worker.calls)), None)
-
     def _lacks_worker(self) -> bool:
-        if not self._waiting or self._is_closed or self._busy() >= self._slots():
-            return False
-        return self._room_for(self._waiting[0].call) is None
+        return not self._is_closed and self._queue.lacks_worker()
 
     # --- the supervisor's thread
 
     def _supervise(self) -> None:
-        while not (self._is_closed and not self._workers):
+        while not (self._is_closed and not self._queue.workers):
             for key, _ in self._selector.select(self._patience()):
                 if key.data is None:
                     self._woken.recv(4096)
                 else:
                     self._attend(key.data)
+            self._look_at_starts()
             self._find_dead()
             self._start_workers()
 
     def _patience(self) -> float | None:
-        due = [self._start_again_at] if self._start_again_at else []
-        if self._workers:
-            due.append(self._check_at)
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        """Until the next look; who submits a first call while it is long wakes us."""
+        now = time.monotonic()
+        due = [self._starts.again_at] if self._starts.again_at is not None else []
+        with self._lock:
+            if self._queue.workers:
+                due.append(self._check_at)
+            if now < self._heard_at + DOZE_AFTER:
+                due.append(now + LINGER)
+            due += [each.first_since + LINGER for each in self._queue.workers
+                    if each.calls and not each.has_told]
+            self._wakes_at = min(due, default=inf)
+        return max(0.0, self._wakes_at - now) if due else None
 
     def _wake(self) -> None:
         try:
@@ -231,36 +219,62 @@ class WorkerPool:
             _logger.exception("a worker broke the protocol and is killed")
             worker.kill()
             worker.is_gone = True
+        self._heard_at = time.monotonic()
         if worker.is_gone:
             self._bury(worker)
+        with self._lock:
+            self._queue.recycle(worker)
+            self._queue.hand_out()
 
     def _take(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
         if "report" in message:
-            self._take_report(worker, report_from_json(message))
-        elif "started" in message:
-            ref = CallRef(*message["started"])
-            with self._lock:
-                worker.expect(ref)
-            self._report(Started(ref, worker.where))
+            self._take_report(worker, message)
         elif "tell" in message:
+            self._tell_start(worker)
             self._answer(worker.calls[0].ref, message)
         elif "ask" in message:
             ref = worker.calls[0].ref
+            self._tell_start(worker)
             self._answerers.give(worker.reply, message, lambda asked: self._inbox.answer(ref, asked))
         elif "fetch" in message:
             self._answerers.give(worker.send_big, message["fetch"])
         elif "hello" in message:
             worker.welcome(message)
-            self._failed_starts.pop(worker.environment, None)
-            self._pause = 0.0
+            self._starts.note_ready(worker.environment)
 
-    def _take_report(self, worker: WorkerProcess, report: Report) -> None:
+    def _take_report(self, worker: WorkerProcess, message: Mapping[str, Any]) -> None:
+        report, seconds = report_from_json(message), message.get("seconds")
+        if not isinstance(report, (Succeeded, Failed)) or not is_duration(seconds):
+            raise WorkerProtocolError("a worker sent a report that is not its own to make")
+        has_told = worker.has_told
         with self._lock:
             worker.finish(report.ref)
-            if worker.finished >= self._recycle_after and not worker.load and not worker.is_leaving:
-                worker.quit()
-            self._hand_out()
+        if not has_told:
+            self._report(Started(report.ref, worker.where, seconds))
         self._report(report)
+
+    def _tell_start(self, worker: WorkerProcess) -> None:
+        """Report that its first call has begun, once."""
+        if worker.calls and not worker.has_told:
+            worker.has_told = True
+            ago = time.monotonic() - worker.first_since
+            self._report(Started(worker.calls[0].ref, worker.where, ago))
+
+    def _look_at_starts(self) -> None:
+        """Find the calls that are not over at once; what was sent ahead behind them goes elsewhere."""
+        now = time.monotonic()
+        for worker in list(self._queue.workers):
+            if worker.calls and not worker.has_told and now >= worker.first_since + LINGER:
+                self._look_at_start(worker)
+
+    def _look_at_start(self, worker: WorkerProcess) -> None:
+        with self._lock:
+            if worker.is_gone or not worker.calls or not worker.first_has_begun():
+                return
+            self._queue.reclaim(worker)
+        self._tell_start(worker)
+        with self._lock:
+            self._queue.hand_out()
 
     def _answer(self, ref: CallRef, message: Mapping[str, Any]) -> None:
         try:
@@ -273,22 +287,21 @@ class WorkerPool:
         if time.monotonic() < self._check_at:
             return
         self._check_at = time.monotonic() + _CHECK_EVERY
-        for worker in list(self._workers):
+        for worker in list(self._queue.workers):
             if worker.has_ended and not worker.buried.is_set():
                 worker.hang_up()
 
     def _start_workers(self) -> None:
-        if self._start_again_at <= time.monotonic():
-            self._start_again_at = 0.0
-        while not self._start_again_at:
+        while self._starts.may_try():
             with self._lock:
                 if not self._lacks_worker():
                     return
-                environment = self._waiting[0].call.plugin
+                environment = self._queue.waiting[0].call.plugin
             self._start_worker(environment)
 
     def _start_worker(self, environment: Environment | None) -> None:
-        self._make_room()
+        with self._lock:
+            self._queue.make_room()
         try:
             worker = WorkerProcess(environment, self._inherit)
         except OSError as error:
@@ -296,34 +309,21 @@ class WorkerPool:
             return
         self._selector.register(worker.line, selectors.EVENT_READ, worker)
         with self._lock:
-            self._workers.append(worker)
-            self._hand_out()
+            self._queue.workers.append(worker)
+            self._queue.hand_out()
             if self._is_closed:
                 worker.quit()  # `close` came while it was started and has not seen it
 
-    def _make_room(self) -> None:
-        """Idle workers of other environments leave before they outnumber the slots."""
-        with self._lock:
-            idle = [worker for worker in self._workers if not worker.load and not worker.is_leaving]
-            if len(idle) >= self._slots():
-                idle[0].quit()
-
     def _could_not_start(self, environment: Environment | None, error: OSError) -> None:
         if error.errno in _TRANSIENT:
-            self._start_later()
+            self._starts.wait()
         else:
             self._give_up(environment, f"cannot start a worker{_of(environment)}: {error}")
 
-    def _start_later(self) -> None:
-        if not self._start_again_at:  # one shortage may end several workers: they are one reason to wait
-            self._pause = min(max(2 * self._pause, 0.05), _LONGEST_PAUSE)
-            self._start_again_at = time.monotonic() + self._pause
-
     def _give_up(self, environment: Environment | None, why: str) -> None:
         with self._lock:
-            hopeless = [call for call in self._waiting if call.call.plugin == environment]
-            self._waiting = deque(call for call in self._waiting if call.call.plugin != environment)
-            self._failed_starts.pop(environment, None)
+            hopeless = self._queue.drop_all_of(environment)
+            self._starts.forget(environment)
         for call in hopeless:
             self._report(Failed(call.ref, why))
 
@@ -333,19 +333,19 @@ class WorkerPool:
         """Everything it had to say was read: what it had not begun goes on elsewhere."""
         self._selector.unregister(worker.line)
         with self._lock:
-            self._reclaim(worker)
             worker.is_leaving = True
-            worker.buried.set()
+            self._queue.reclaim(worker)
+        self._tell_start(worker)
+        worker.buried.set()
         if not worker.is_ready and worker.lacked_a_process:
-            self._start_later()
+            self._starts.wait()
         elif not worker.is_ready:
             self._note_failed_start(worker)
         with self._lock:
             self._begin_end(worker, 0.0, None)
 
     def _note_failed_start(self, worker: WorkerProcess) -> None:
-        self._failed_starts[worker.environment] += 1
-        if self._failed_starts[worker.environment] >= _HOPELESS_STARTS:
+        if self._starts.note_vain(worker.environment):
             self._give_up(worker.environment, f"a worker{_of(worker.environment)} ended before it was ready"
                                               f"{worker.last_words()}")
 
@@ -369,13 +369,13 @@ class WorkerPool:
         worker.buried.wait()
         with self._lock:
             lost = list(worker.calls)
-            self._workers.remove(worker)
+            self._queue.workers.remove(worker)
         for mark in marks if lost else ():
             kill_marked(mark, 0.0)
         self._report_lost(worker, lost, reason)
         worker.close()
         with self._lock:
-            self._hand_out()
+            self._queue.hand_out()
         self._wake()
 
     def _force(self, worker: WorkerProcess, grace: float) -> None:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -35,8 +36,10 @@ from aria_core.worker.channel import (
 from aria_core.worker.keeper import CANNOT_FORK
 from aria_core.worker.marking import ATTEMPT_VARIABLE, ROOM
 
-WORKER_VERSION = 1
-DATAGRAM_LIMIT = 64 * 1024
+WORKER_VERSION = 2
+PACKET_LIMIT = 32 * 1024
+"""What the kernel keeps in one piece, whatever else waits."""
+QUEUE_SIZE = 256 * 1024
 READ_SIZE = 256 * 1024
 
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
@@ -59,14 +62,18 @@ main(sys.argv[1:])
 """
 
 
+# Linux lets ten datagrams wait, but packets as long as there is room for them; macOS has no packets.
+_PACKETS = socket.SOCK_SEQPACKET if sys.platform.startswith("linux") else socket.SOCK_DGRAM
+
+
 @dataclass(frozen=True, slots=True)
 class Parcel:
     """A call and the message that carries it, encoded once."""
 
     call: Call
     message: bytes
-    datagram: bytes
-    """The message, or what makes the worker fetch it if it is too big for a datagram."""
+    packet: bytes
+    """The message, or what makes the worker fetch it if it is too big for a packet."""
 
     @property
     def ref(self) -> CallRef:
@@ -77,10 +84,11 @@ class Parcel:
 def pack(call: Call) -> Parcel:
     """The call, ready to send; ``ChannelError`` if it is larger than 16 MiB."""
     message = encode_message({"call": call_to_json(call)})
-    is_small = len(message) <= DATAGRAM_LIMIT
+    is_small = len(message) <= PACKET_LIMIT
     return Parcel(call, message, message if is_small else encode_message({"fetch": str(call.ref)}))
 
 
+_LOOK = socket.MSG_PEEK | socket.MSG_DONTWAIT
 _QUIT = encode_message({"quit": True})
 
 
@@ -110,13 +118,18 @@ class WorkerProcess:
     """A worker for one environment (None: the runner's own).
 
     Making one starts it and returns at once; raises ``OSError`` if it cannot be started. Calls may
-    be sent right away. `calls` are those it has and has not finished, in the order it runs them.
+    be sent right away. `calls` are those it has and has not finished, in the order it runs them; the
+    first is the one it runs, or is about to begin.
     """
 
     def __init__(self, environment: Environment | None = None, inherit: Iterable[str] = ()) -> None:
         self.environment = environment
         self.calls: deque[Parcel] = deque()
         self.finished = 0
+        self.first_since = 0.0
+        """When, by the monotonic clock, its first call became the first, or had not begun yet."""
+        self.has_told = False
+        """Whether it was reported that its first call has begun."""
         self.where = ""
         self.is_ready = False
         self.is_gone = False
@@ -131,9 +144,9 @@ class WorkerProcess:
         self._writing = threading.Lock()
         with ExitStack() as opened:
             self.line, theirs = self._pair(opened, socket.SOCK_STREAM)
-            self._outgoing, self._incoming = self._pair(opened, socket.SOCK_DGRAM)
+            self._outgoing, self._incoming = self._pair(opened, _PACKETS)
             self._outgoing.setblocking(False)
-            self._outgoing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * DATAGRAM_LIMIT)
+            self._outgoing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_SIZE)
             self._says = opened.enter_context(tempfile.TemporaryFile())
             self._process = self._start(theirs, inherit)
             theirs.close()
@@ -172,38 +185,50 @@ class WorkerProcess:
 
     def send(self, parcel: Parcel) -> bool:
         """Hand a call over; False if its queue has no room now."""
-        self.calls.append(parcel)  # before it can ask for the rest of one that is too big for a datagram
-        if self._post(parcel.datagram):
+        if not self.calls:
+            self._begin_with_first()
+        self.calls.append(parcel)  # before it can ask for the rest of one that is too big for a packet
+        if self._post(parcel.packet):
             return True
         self.calls.pop()
         return False
 
+    def _begin_with_first(self) -> None:
+        self.first_since, self.has_told = time.monotonic(), False
+
+    def first_has_begun(self) -> bool:
+        """Whether the worker has taken its first call; if not, the time counts from now."""
+        try:
+            has_begun = self._incoming.recv(PACKET_LIMIT, _LOOK) != self.calls[0].packet
+        except BlockingIOError:
+            has_begun = True
+        if not has_begun:
+            self._begin_with_first()
+        return has_begun
+
     def take_back(self) -> list[Parcel]:
-        """The calls it has not begun and now never will: whoever reads a datagram first has it.
+        """The calls it has not begun and now never will: whoever reads a packet first has it.
 
         They need not be the last ones: the worker may take one while we read.
         """
         read: set[bytes] = set()
         while self.calls:
             try:
-                read.add(self._incoming.recv(DATAGRAM_LIMIT, socket.MSG_DONTWAIT))
+                read.add(self._incoming.recv(PACKET_LIMIT, socket.MSG_DONTWAIT))
             except BlockingIOError:
                 break
-        taken = [parcel for parcel in self.calls if parcel.datagram in read] if read else []
+        taken = [parcel for parcel in self.calls if parcel.packet in read] if read else []
         if taken:
-            self.calls = deque(parcel for parcel in self.calls if parcel.datagram not in read)
+            self.calls = deque(parcel for parcel in self.calls if parcel.packet not in read)
         return taken
 
     def finish(self, ref: CallRef) -> None:
         """Note the final report on `ref`; ``WorkerProtocolError`` if it is not what it runs."""
-        self.expect(ref)
-        self.calls.popleft()
-        self.finished += 1
-
-    def expect(self, ref: CallRef) -> None:
-        """Raise ``WorkerProtocolError`` if `ref` is not the call it must be running."""
         if not self.calls or self.calls[0].ref != ref:
             raise WorkerProtocolError(f"a worker spoke of {ref}, which it does not run")
+        self.calls.popleft()
+        self.finished += 1
+        self._begin_with_first()
 
     def receive(self) -> list[dict[str, Any]]:
         """All whole messages that have arrived; sets `is_gone` at the end of the line.
@@ -234,13 +259,14 @@ class WorkerProcess:
             raise WorkerProtocolError("a worker gave a hello of another version or with another key")
         self.where = f"{hello.get('host')}:{hello.get('pid')}"
         self.is_ready = True
+        self._begin_with_first()
 
     def reply(self, question: Mapping[str, Any], answer: Callable[[Mapping[str, Any]], Any]) -> None:
         """Answer a question with what `answer(question)` returns or raises. From any thread; may block."""
         self._write(encode_reply(reply_to(question, answer)))
 
     def send_big(self, ref: str) -> None:
-        """Send the call that was too big for a datagram. From any thread; may block."""
+        """Send the call that was too big for a packet. From any thread; may block."""
         for parcel in list(self.calls):
             if str(parcel.ref) == ref:
                 self._write(parcel.message)

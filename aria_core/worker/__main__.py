@@ -1,15 +1,17 @@
 """A warm worker: ``python -m aria_core.worker <line> <calls>``, two inherited sockets.
 
 The *line* is a stream that carries JSON lines both ways, framed as `aria_core.worker.channel` says.
-The runner begins with ``{"hello": 1, "key": …, "path": […] or null}``; the worker answers
-``{"hello": 1, "key": …, "pid": …, "host": …}`` and then sends, for each call, ``{"started": [execution,
-task, attempt]}``, questions and messages of the operation as the channel defines them, and the final
-report (``{"report": "succeeded", …}``).
+The runner begins with ``{"hello": 2, "key": …, "path": […] or null}``; the worker answers
+``{"hello": 2, "key": …, "pid": …, "host": …}`` and then sends, for each call, questions and messages of
+the operation as the channel defines them, and the final report (``{"report": "succeeded", …}``), in which
+``seconds`` tells how long the operation ran.
 
-The *calls* are datagrams, one call each: ``{"call": …}``, or ``{"fetch": "<ref>"}`` if the call is too
+The *calls* are packets, one call each: ``{"call": …}``, or ``{"fetch": "<ref>"}`` if the call is too
 big for one (it then comes over the line, after the worker has said the same there), or ``{"quit": true}``.
-The kernel gives each datagram to exactly one reader, so what the worker has not begun the runner can
+The kernel gives each packet to exactly one reader, so what the worker has not begun the runner can
 take back by reading the same socket: that is how calls are sent ahead and yet withdrawn atomically.
+It is also how the runner sees that a call has begun, namely when its packet is gone: the worker need not
+say so, which would cost each call a message.
 """
 
 from __future__ import annotations
@@ -20,11 +22,12 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
-from aria_core.worker.calls import Call, Failed, Succeeded, call_from_json, report_to_json
+from aria_core.worker.calls import LONGEST_WAIT, Call, Failed, Succeeded, call_from_json, report_to_json
 from aria_core.worker.channel import (
     ChannelError,
     decode_message,
@@ -38,8 +41,8 @@ from aria_core.worker.printing import Printing
 from aria_core.worker.processes import kill_marked
 from aria_core.worker.run import run_call
 
-WORKER_VERSION = 1
-DATAGRAM_LIMIT = 64 * 1024
+WORKER_VERSION = 2
+PACKET_LIMIT = 32 * 1024
 
 FAILED_ATTEMPT_GRACE = 1.0
 """Seconds that what a failed operation left running has between SIGTERM and SIGKILL."""
@@ -51,25 +54,17 @@ class Line:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._reader = connection.makefile("rb")
-        self._held = b""
         self._last = 0
         self._abandoned = False
         self._writing = threading.Lock()
         self._asking = threading.Lock()
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Send now, after what was held back."""
-        self._write(encode_message(message))
-
-    def hold(self, message: Mapping[str, Any]) -> None:
-        """Send with the next message or `flush`: a report and the next start cost one system call."""
+        """Send a message; ``ChannelError`` if it cannot travel."""
         line = encode_message(message)
         with self._writing:
-            self._held += line
-
-    def flush(self) -> None:
-        """Send what was held back."""
-        self._write(b"")
+            if not self._abandoned:
+                self._connection.sendall(line)
 
     def read(self) -> dict[str, Any]:
         """The next message of the runner; raises ``EOFError`` when it has hung up."""
@@ -96,12 +91,6 @@ class Line:
         self._writing = threading.Lock()
         self._reader.close()
         self._connection.close()
-
-    def _write(self, line: bytes) -> None:
-        with self._writing:
-            data, self._held = self._held + line, b""
-            if data and not self._abandoned:
-                self._connection.sendall(data)
 
 
 class LineChannel:
@@ -166,10 +155,9 @@ class Worker:
             self._run(call)
 
     def _next(self) -> Call | None:
-        try:
-            data = self._calls.recv(DATAGRAM_LIMIT, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            data = self._wait()
+        data = self._wait()
+        if not data:
+            raise EOFError("the runner has hung up")
         message = decode_message(data)
         if message.get("fetch"):
             self._line.send({"fetch": message["fetch"]})
@@ -177,30 +165,30 @@ class Worker:
         return call_from_json(message["call"]) if "call" in message else None
 
     def _wait(self) -> bytes:
-        self._line.flush()
         self._waiting = True
         try:
             if self._cancelled.is_set():
                 raise SystemExit(128 + signal.SIGTERM)
-            return self._calls.recv(DATAGRAM_LIMIT)
+            return self._calls.recv(PACKET_LIMIT)
         finally:
             self._waiting = False
 
     def _run(self, call: Call) -> None:
         self._mark.set(call)
-        self._line.send({"started": [call.ref.execution, call.ref.task, call.ref.attempt]})
         channel = LineChannel(self._line)
         self._printing.begin(channel.tell)
+        began = time.monotonic()
         self._running = True
         report = run_call(call, channel, self._cancelled)
         self._running = False
+        seconds = min(time.monotonic() - began, LONGEST_WAIT)
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the operation forked has come back instead of ending
         self._printing.end()
         channel.close()
-        self._finish(call, report)
+        self._finish(call, report, seconds)
 
-    def _finish(self, call: Call, report: Succeeded | Failed) -> None:
+    def _finish(self, call: Call, report: Succeeded | Failed, seconds: float) -> None:
         succeeded = isinstance(report, Succeeded)
         if self._cancelled.is_set() and not succeeded:
             raise SystemExit(128 + signal.SIGTERM)
@@ -208,9 +196,10 @@ class Worker:
         if not succeeded:
             kill_marked(call.mark, FAILED_ATTEMPT_GRACE)
         try:
-            self._line.hold(report_to_json(report))
+            self._line.send({**report_to_json(report), "seconds": seconds})
         except ChannelError as error:
-            self._line.hold(report_to_json(Failed(call.ref, f"ChannelError: {error}")))
+            failure = Failed(call.ref, f"ChannelError: {error}")
+            self._line.send({**report_to_json(failure), "seconds": seconds})
 
     def _on_sigterm(self, number: int, frame: FrameType | None) -> None:
         """Once, and only in an operation or while waiting: its ``finally`` blocks may use the grace."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, TypeAlias, get_args
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias, TypeGuard, get_args
 
 from aria_core.exceptions import NotJsonError
 from aria_core.worker.json_values import plain_json
@@ -134,10 +135,11 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The operation has begun. `where` is ``host:pid``, for people."""
+    """The operation has begun, `ago` seconds before this was said. `where` is ``host:pid``, for people."""
 
     ref: CallRef
     where: str = ""
+    ago: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,13 +192,22 @@ _NAMES: dict[type[object], tuple[str, ...]] = {
 }
 
 
+_FIELDS: dict[type[object], Callable[[Any], tuple[Any, ...]]] = {
+    kind: attrgetter(*names) for kind, names in _NAMES.items()}
+
+
 def _known(kind: type[Any], data: Mapping[str, Any]) -> dict[str, Any]:
     return {name: data[name] for name in _NAMES[kind] if name in data}
 
 
 def _plain(value: Any) -> dict[str, Any]:
     """A flat frozen value as an object; `asdict` copies all that is inside, at ten times the cost."""
-    return {name: getattr(value, name) for name in _NAMES[type(value)]}
+    kind = type(value)
+    return dict(zip(_NAMES[kind], _FIELDS[kind](value), strict=True))
+
+
+def _ref_to_json(ref: CallRef) -> dict[str, int]:
+    return {"execution": ref.execution, "task": ref.task, "attempt": ref.attempt}
 
 
 def _environment(data: Mapping[str, Any]) -> Environment:
@@ -228,8 +239,8 @@ def call_to_json(call: Call) -> dict[str, Any]:
 
 def report_to_json(report: Report) -> dict[str, Any]:
     """A report as a JSON object; its kind stands under ``report``."""
-    data = {"report": type(report).__name__.lower(), **_plain(report), "ref": _plain(report.ref)}
-    if not isinstance(report, (Started, Lost)):
+    data = {"report": type(report).__name__.lower(), **_plain(report), "ref": _ref_to_json(report.ref)}
+    if isinstance(report, (Succeeded, Failed)):
         data["edits"] = [_plain(edit) for edit in report.edits]
     return data
 
@@ -271,8 +282,13 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
 
 
+def is_duration(value: Any) -> TypeGuard[float]:
+    """Whether a value is a sensible number of seconds."""
+    return isinstance(value, (int, float)) and 0 <= value <= LONGEST_WAIT
+
+
 def _is_wait(value: Any) -> bool:
-    return value is None or (isinstance(value, (int, float)) and 0 <= value <= LONGEST_WAIT)
+    return value is None or is_duration(value)
 
 
 def _is_name(value: Any) -> bool:
@@ -283,6 +299,7 @@ _IS_VALID: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("execution", "task", "attempt", "owner"), _is_number),
     **dict.fromkeys(("error", "traceback", "detail", "where"), lambda value: isinstance(value, str)),
     "retry": lambda value: value is None or isinstance(value, bool), "after": _is_wait, "name": _is_name,
+    "ago": is_duration,
     "classes": lambda value: all(isinstance(each, str) for each in value),
     "deleted": lambda value: isinstance(value, bool), "kind": lambda value: value in ("node", "relationship"),
     "reason": lambda value: value in get_args(LostReason),

@@ -93,10 +93,19 @@ class NoChannel:
         """Drop the message."""
 
 
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+# Made once: `json.dumps` and `json.loads` make theirs anew for each message.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
 def encode_message(message: Mapping[str, Any]) -> bytes:
     """One line of JSON; ``ChannelError`` if it is not JSON or over 16 MiB."""
     try:
-        line = json.dumps(message, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        line = _ENCODER.encode(message).encode() + b"\n"
     except (TypeError, ValueError, RecursionError) as error:
         raise ChannelError(f"a message of {sorted(message)} is not JSON: {error}") from error
     if len(line) > MESSAGE_LIMIT:
@@ -108,16 +117,12 @@ def encode_message(message: Mapping[str, Any]) -> bytes:
 def decode_message(line: bytes) -> dict[str, Any]:
     """The object in a line; ``ChannelError`` for anything else."""
     try:
-        message = json.loads(line, parse_constant=_refuse_constant)
+        message = _DECODER.decode(line.decode())
     except (ValueError, RecursionError) as error:
         raise ChannelError(f"a line on the channel is not JSON: {error}") from error
     if not isinstance(message, dict):
         raise ChannelError(f"a line on the channel holds a {type(message).__name__}; only objects travel")
     return message
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
 
 
 def read_message(stream: BinaryIO, limit: int = MESSAGE_LIMIT) -> dict[str, Any] | None:

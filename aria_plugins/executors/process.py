@@ -20,7 +20,7 @@ class ProcessExecutor(Executor):
     isolates_calls = True
 
     def __init__(self, slots: int | None = None, environment: tuple[str, ...] = (),
-                 recycle_after: int = 1000) -> None:
+                 recycle_after: int = 10_000) -> None:
         if slots is not None and slots < 1:
             raise ConfigurationError(f"slots is {slots}; an executor has at least 1")
         self.slots: int = os.cpu_count() or 1 if slots is None else slots
@@ -33,6 +33,10 @@ class ProcessExecutor(Executor):
     def submit(self, call: Call) -> None:
         """Take a call over; ``RuntimeError`` after `close`."""
         self._pool.submit(call)
+
+    def submit_all(self, calls: Iterable[Call]) -> list[tuple[CallRef, Exception]]:
+        """Take over what one batch sends; all are refused after `close`."""
+        return self._pool.submit_all(calls)
 
     def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
         """Take back what no process has begun."""
