@@ -131,10 +131,12 @@ def _postgresql() -> Iterator[Cell]:
 def _against_peers() -> Iterator[Cell]:
     ours = [("aria", f"thread-{each}") for each in SETTINGS]
     dbos = [("dbos", each) for each in ("steps-sqlite", "steps-sqlitewal", "steps-pg")]
-    others = [("dask", "threaded"), ("dask", "distributed-processes"), ("celery", "canvas"),
-              ("temporal", "local-file")]
+    others = [("dask", "threaded"), ("dask", "distributed-processes"), ("temporal", "local-file")]
     yield from _on(("service",), ours, SERVICE)
     yield from _on_all([*dbos, *others], 1000, SERVICE)
+    yield from _on(("wide", "chain"), [("celery", "canvas")], 1000)
+    yield Cell("celery", "canvas", "layered", 100)  # it takes minutes for a thousand
+    yield Cell("celery", "canvas", "service", SERVICE)
     yield from _on_all([("taskflow", "threads-sqlite")], 100, 99)
 
 

@@ -16,7 +16,7 @@ BARS = (
     ("aria", "thread-pg", "ARIA: threads, PostgreSQL", "#9ecae1"),
     ("dbos", "steps-sqlitewal", "DBOS: NORMAL", "#d62728"),
     ("dbos", "steps-pg", "DBOS: PostgreSQL", "#ff9896"),
-    ("celery", "canvas", "Celery (broker)", "#2ca02c"),
+    ("celery", "canvas", "Celery (broker; layered: 100)", "#2ca02c"),
     ("dask", "distributed-processes", "Dask distributed (not durable)", "#bcbd22"),
     ("taskflow", "threads-sqlite", "taskflow: SQLite (N = 100)", "#9467bd"))
 SHAPES = (*GRAPHS, "service")
@@ -29,7 +29,7 @@ def draw(found: Medians, file: Path) -> None:
     mpl.use("agg")
     from matplotlib import pyplot
 
-    figure, (rates, growth) = pyplot.subplots(1, 2, figsize=(15, 5.5), layout="constrained")
+    figure, (rates, growth) = pyplot.subplots(1, 2, figsize=(15, 6.5), layout="constrained")
     _draw_rates(rates, found)
     _draw_growth(growth, found)
     figure.savefig(file, dpi=110)
@@ -80,4 +80,4 @@ def _draw_growth(axes: Any, found: Medians) -> None:
 
 def _legend(axes: Any) -> None:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=8)
+        axes.legend(fontsize=8, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.1))
