@@ -52,11 +52,11 @@ if TYPE_CHECKING:
     from aria_core.modeling.models import Execution as Execution
     from aria_core.modeling.models import Log as Log
     from aria_core.modeling.models import Node as Node
-    from aria_core.modeling.models import Plugin as Plugin
     from aria_core.modeling.models import Service as Service
     from aria_core.modeling.models import ServiceTemplate as ServiceTemplate
     from aria_core.modeling.models import Task as Task
     from aria_core.modeling.parameters import Parameter as Parameter
+    from aria_core.modeling.plugins import Plugin as Plugin
     from aria_core.modeling.retries import RetryPolicy as RetryPolicy
     from aria_core.modeling.specification import ArtifactSpec as ArtifactSpec
     from aria_core.modeling.specification import CapabilitySpec as CapabilitySpec
@@ -212,7 +212,7 @@ _HOMES = {
     "OperationTask": "aria_core.orchestrator.tasks",
     "Parameter": "aria_core.modeling.parameters",
     "ParameterSpec": "aria_core.modeling.specification",
-    "Plugin": "aria_core.modeling.models",
+    "Plugin": "aria_core.modeling.plugins",
     "PluginAlreadyExistsError": "aria_core.orchestrator.exceptions",
     "PluginInfo": "aria_core.installer",
     "PluginManager": "aria_core.orchestrator.plugin",

@@ -20,6 +20,7 @@ from aria_core.extensions.kinds import (
     RESOURCE_STORAGES,
     DriverKind,
 )
+from aria_core.modeling.limits import ExecutionLimits
 from aria_core.modeling.retries import ExecutionRetries, RetryPolicy
 from aria_core.settings import Setting
 
@@ -123,20 +124,25 @@ class Application:
                workflow_name: str | None = None, inputs: Mapping[str, Any] | None = None,
                executor: Executor | None = None, task_max_attempts: int | None = None,
                task_retry_interval: float | None = None, task_retry: RetryPolicy | None = None,
-               retry_budget: int | None = None,
+               retry_budget: int | None = None, max_concurrency: int | None = None,
+               max_per_node: int | None = None, pools: Mapping[str, int] | None = None,
                listeners: Iterable[Listener] = ()) -> WorkflowRunner:
         """A runner on these storages, with these hooks; see `WorkflowRunner`.
 
         What is left out comes from the configuration, of `task_retry` each value by itself;
         `task_retry_interval` goes before its interval. `retry_budget` (-1: without end) is how many
-        attempts of the whole execution may fail. `listeners` are called with every event of the
-        execution, as hook extensions are, from one thread.
+        attempts of the whole execution may fail. A resume takes no limits (`max_concurrency`,
+        `max_per_node`, `pools`) from the configuration: it keeps those that are stored. `listeners` are
+        called with every event of the execution, as hook extensions are, from one thread.
         """
         from aria_core.orchestrator.surroundings import ListenedHooks
         from aria_core.orchestrator.workflow_runner import HookedRunner
 
         workflow = self.config.workflow
         retry = (task_retry or RetryPolicy()).over(workflow.task_retry)
+        limits = ExecutionLimits(max_concurrency, max_per_node, pools or {})
+        if execution_id is None:
+            limits = limits.over(self._configured_limits())
         budget = workflow.retry_budget if retry_budget is None else retry_budget
         return HookedRunner(
             ListenedHooks(self.hooks, tuple(listeners)), ExecutionRetries(retry, budget),
@@ -144,7 +150,12 @@ class Application:
             service_id=service_id, workflow_name=workflow_name, inputs=inputs,
             executor=executor or self.executor(),
             task_max_attempts=workflow.task_max_attempts if task_max_attempts is None else task_max_attempts,
-            task_retry_interval=retry.interval if task_retry_interval is None else task_retry_interval)
+            task_retry_interval=retry.interval if task_retry_interval is None else task_retry_interval,
+            max_concurrency=limits.max_concurrency, max_per_node=limits.max_per_node, pools=limits.pools)
+
+    def _configured_limits(self) -> ExecutionLimits:
+        workflow = self.config.workflow
+        return ExecutionLimits(workflow.max_concurrency, workflow.max_per_node, self.config.pools)
 
     def problems(self) -> list[HookProblem]:
         """What hook extensions find wrong, and what is wrong with them."""

@@ -27,6 +27,7 @@ from aria_core.config_layers import (
     user_file,
 )
 from aria_core.exceptions import ConfigurationError
+from aria_core.modeling.limits import limit_refusal, pool_refusal
 from aria_core.modeling.retries import RetryPolicy
 from aria_core.settings import Setting, convert, masked
 
@@ -46,7 +47,7 @@ class PluginSettings:
 
 @dataclass(frozen=True, slots=True)
 class WorkflowSettings:
-    """``[workflow]``: what a task gets that asks for nothing else, and how often an execution tries again.
+    """``[workflow]``: what a task gets that asks for nothing else, and how much an execution may do.
 
     -1 is without end.
     """
@@ -59,12 +60,17 @@ class WorkflowSettings:
     task_retry_on: list[str] = field(default_factory=list)
     task_abort_on: list[str] = field(default_factory=list)
     retry_budget: int = -1
+    max_concurrency: int = -1
+    max_per_node: int = -1
 
     def __post_init__(self) -> None:
         for name in ("task_max_attempts", "retry_budget"):
             value = getattr(self, name)
             if value < 1 and value != -1:
                 raise ValueError(f"{name} is {value}; accepted are 1 and more, or -1")
+        for name in ("max_concurrency", "max_per_node"):
+            if accepted := limit_refusal(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)}; accepted is {accepted}")
         for name, key in _POLICY_KEYS.items():
             if accepted := RetryPolicy.refusal(name, getattr(self, key)):
                 raise ValueError(f"{key} is {getattr(self, key)!r}; accepted is {accepted}")
@@ -117,6 +123,8 @@ class Config:
         self.plugins = self._section(PluginSettings, "plugins")
         self.workflow = self._section(WorkflowSettings, "workflow")
         self.logging = self._section(LoggingSettings, "logging")
+        self.pools = self._pools()
+        """The sizes of pools, by name."""
         self.hooks = self._section(HookSettings, "hooks")
         for section in get_args(DriverSection):
             self.use(section)
@@ -176,6 +184,15 @@ class Config:
             ConfigRow(f"{section}.{key}", masked(key, each.value), each.source)
             for (section, key), each in self._settings.items()
         ]
+
+    def _pools(self) -> dict[str, int]:
+        pools = {}
+        for name, setting in self._of("pools").items():
+            pools[name] = size = _value(setting, int, "pools", name)
+            accepted = pool_refusal(name) or limit_refusal(size)
+            if accepted:
+                raise ConfigurationError(f"{setting.source}: [pools] {name} = {size}; accepted is {accepted}")
+        return pools
 
     def _of(self, section: str) -> dict[str, Setting]:
         return {key: each for (name, key), each in self._settings.items() if name == section}

@@ -53,6 +53,8 @@ def test_without_any_file_everything_lies_in_the_users_data_directory(home):
         "workflow.task_retry_on": [],
         "workflow.task_abort_on": [],
         "workflow.retry_budget": -1,
+        "workflow.max_concurrency": -1,
+        "workflow.max_per_node": -1,
         "logging.level": "warning",
         "logging.format": "text",
         "logging.file": None,
@@ -281,3 +283,21 @@ def test_of_reads_neither_files_nor_environment(home, monkeypatch):
     write(home / "project/aria.toml", "nonsense = 1")
     monkeypatch.setenv("ARIA_LOGGING__LEVEL", "debug")
     assert Config.of({"logging": {"format": "json"}}).logging == LoggingSettings("warning", "json", None)
+
+
+def test_pools_are_a_section_of_names_and_sizes(home):
+    write(home / "project/aria.toml", "[pools]\ndatabase = 2\n\"slow api\" = 1")
+    config = Config.load(environ={"ARIA_POOLS__DATABASE": "3"}, flags={"pools.licences": "-1"})
+    assert config.pools == {"database": 3, "slow api": 1, "licences": -1}
+    assert sources(config)["pools.database"] == "ARIA_POOLS__DATABASE"
+
+
+@pytest.mark.parametrize(("section", "said"), [
+    ({"pools": {"database": 0}}, r"call: \[pools\] database = 0; accepted is a whole number, at least 1"),
+    ({"pools": {"database": "many"}}, r"call: \[pools\] database: Expected `int`, got `str`"),
+    ({"pools": {"": 1}}, r"call: \[pools\]  = 1; accepted is a name of 1 to 255 characters"),
+    ({"workflow": {"max_concurrency": 0}}, r"\[workflow\] max_concurrency is 0; accepted is a whole number"),
+    ({"workflow": {"max_per_node": -2}}, r"\[workflow\] max_per_node is -2; accepted is a whole number")])
+def test_a_limit_that_is_none_is_refused(section, said):
+    with pytest.raises(ConfigurationError, match=said):
+        Config.of(section)

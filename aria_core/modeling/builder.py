@@ -89,7 +89,8 @@ def _type_of(value: Any) -> str:
 def call(function: Function, /, *, plugin: str | None = None, timeout: float | None = None,
          heartbeat_timeout: float | None = None, max_attempts: int | None = None,
          retry_interval: float | None = None, retry: RetryPolicy | None = None,
-         ignore_failure: bool | None = None, inputs: Values | None = None, **more: Any) -> OperationSpec:
+         ignore_failure: bool | None = None, priority: int | None = None, pool: str | None = None,
+         inputs: Values | None = None, **more: Any) -> OperationSpec:
     """An operation that calls a Python function with `inputs` (and the other keywords) as arguments.
 
     `plugin` names the plugin in whose environment it runs; None elsewhere leaves it to the execution.
@@ -97,13 +98,15 @@ def call(function: Function, /, *, plugin: str | None = None, timeout: float | N
     return OperationSpec(
         function=function_name(function), plugin=plugin, inputs=_parameters({**(inputs or {}), **more}),
         timeout=timeout, heartbeat_timeout=heartbeat_timeout, max_attempts=max_attempts,
-        retry_interval=retry_interval, retry=retry, ignore_failure=ignore_failure)
+        retry_interval=retry_interval, retry=retry, ignore_failure=ignore_failure,
+        priority=priority, pool=pool)
 
 
 def script(path: str, /, *, process: Mapping[str, Any] | None = None, timeout: float | None = None,
            heartbeat_timeout: float | None = None, max_attempts: int | None = None,
            retry_interval: float | None = None, retry: RetryPolicy | None = None,
-           ignore_failure: bool | None = None, inputs: Values | None = None, **more: Any) -> OperationSpec:
+           ignore_failure: bool | None = None, priority: int | None = None, pool: str | None = None,
+           inputs: Values | None = None, **more: Any) -> OperationSpec:
     """An operation that runs a script of the template's files with `inputs` (and the other keywords).
 
     `path` is relative to the template's directory; `process` holds cwd, env, args, command_prefix.
@@ -113,7 +116,8 @@ def script(path: str, /, *, process: Mapping[str, Any] | None = None, timeout: f
     return OperationSpec(
         script=path, process=plain_json(escape(process or {}), "process"),
         inputs=_parameters({**(inputs or {}), **more}), timeout=timeout, heartbeat_timeout=heartbeat_timeout,
-        max_attempts=max_attempts, retry_interval=retry_interval, retry=retry, ignore_failure=ignore_failure)
+        max_attempts=max_attempts, retry_interval=retry_interval, retry=retry, ignore_failure=ignore_failure,
+        priority=priority, pool=pool)
 
 
 def function_name(function: Function) -> str:
@@ -171,11 +175,13 @@ class TemplateBuilder:
     def node(self, name: str, *, type: str = "", types: Sequence[str] = (),  # noqa: A002
              description: str = "", properties: Values | None = None, attributes: Values | None = None,
              capabilities: Mapping[str, Values] | None = None, artifacts: Mapping[str, str] | None = None,
-             operations: Operations | None = None, interfaces: Interfaces | None = None) -> NodeBuilder:
+             operations: Operations | None = None, interfaces: Interfaces | None = None,
+             max_concurrency: int | None = None) -> NodeBuilder:
         """Add a node. `types` are its type and the type's ancestors, nearest first.
 
         `operations` belong to the interface ``Standard``, `interfaces` holds those of others.
         `capabilities` are given by their properties, `artifacts` by the paths of their files.
+        `max_concurrency` is how many operations of the node may run at once (-1: any number).
         """
         spec = NodeSpec(
             name=name, type=type, types=_types(type, types), description=description,
@@ -183,7 +189,8 @@ class TemplateBuilder:
             capabilities={key: CapabilitySpec(properties=_parameters(each))
                           for key, each in (capabilities or {}).items()},
             artifacts={key: ArtifactSpec(file=each) for key, each in (artifacts or {}).items()},
-            interfaces=_interfaces(NODE_INTERFACE, operations, interfaces, f"node {name!r}"))
+            interfaces=_interfaces(NODE_INTERFACE, operations, interfaces, f"node {name!r}"),
+            max_concurrency=max_concurrency)
         if name in ENTITY_KEYWORDS:
             raise InvalidInputError(f"no node may be called {name}: expressions use this word")
         _add(self._spec.nodes, name, "node", spec)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.expressions import ENTITY_KEYWORDS, SELF, calls
+from aria_core.modeling.limits import limit_refusal, pool_refusal, priority_refusal
 from aria_core.modeling.specification import (
     InterfaceSpec,
     NodeSpec,
@@ -57,6 +58,7 @@ def _problems(template: TemplateSpec) -> Iterator[str]:
                 yield (f"{_at(requirement.location)}requirement {requirement.name!r} of node {node.name!r} "
                        f"points at {requirement.target!r}; the nodes are: {', '.join(template.nodes)}")
     yield from host_loops(template.nodes)
+    yield from _limit_problems(template)
     yield from _operation_problems(template)
     for where, parameter in parameters(template):
         if parameter.dynamic:
@@ -115,6 +117,19 @@ def _interfaces(template: TemplateSpec) -> Iterator[tuple[str, Mapping[str, Inte
 
 def _requirement(node: NodeSpec, requirement: RelationshipSpec) -> str:
     return f"requirement {requirement.name!r} of node {node.name!r}"
+
+
+def _limit_problems(template: TemplateSpec) -> Iterator[str]:
+    for node in template.nodes.values():
+        limit = node.max_concurrency
+        if limit is not None and (accepted := limit_refusal(limit)):
+            yield f"{_at(node.location)}max_concurrency of node {node.name!r} is {limit!r}; it is {accepted}"
+    for where, operation in operations(template):
+        start, priority, pool = _at(operation.location), operation.priority, operation.pool
+        if priority is not None and (accepted := priority_refusal(priority)):
+            yield f"{start}the priority of {where} is {priority!r}; it is {accepted}"
+        if pool is not None and (accepted := pool_refusal(pool)):
+            yield f"{start}the pool of {where} is {pool!r}; it is {accepted}"
 
 
 def _operation_problems(template: TemplateSpec) -> Iterator[str]:

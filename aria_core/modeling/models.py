@@ -18,10 +18,11 @@ from sqlalchemy.orm.collections import attribute_keyed_dict
 
 from aria_core.modeling.base import Model, owner, utc_now
 from aria_core.modeling.parameters import Attribute, Parameter
+from aria_core.modeling.plugins import Plugin
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState, NodeState, TaskState
 from aria_core.modeling.types import JsonText, UtcDateTime
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _OWNED = "all, delete-orphan"
 
@@ -114,6 +115,8 @@ class Node(Model):
     capabilities: Mapped[Any] = mapped_column(JsonText, default=dict)
     """Capability name -> ``{"type": …, "properties": {…}, "attributes": {…}}``."""
     artifacts: Mapped[Any] = mapped_column(JsonText, default=dict)
+    max_concurrency: Mapped[int | None]
+    """How many of its operations may run at once; -1: any number, None: what the execution says."""
 
     service: Mapped[Service] = related(back_populates="nodes")
     node_template: Mapped[NodeTemplate | None] = related()
@@ -214,6 +217,8 @@ class Operation(Model):
     retry_interval: Mapped[float | None]
     retry: Mapped[Any] = mapped_column(JsonText, nullable=True)
     ignore_failure: Mapped[bool | None]
+    priority: Mapped[int | None]
+    pool: Mapped[str | None] = mapped_column(String(255))
 
     input_parameters: Mapped[dict[str, Parameter]] = related(
         collection_class=attribute_keyed_dict("name"), cascade=_OWNED, passive_deletes=True)
@@ -239,6 +244,12 @@ class Execution(Model):
     retry_budget: Mapped[int | None]
     """How many attempts may fail in all; None: without end."""
     failed_attempts: Mapped[int | None]
+    max_concurrency: Mapped[int | None]
+    """How many of its tasks may run at once; None: any number."""
+    max_per_node: Mapped[int | None]
+    """How many operations of a node that says nothing itself may run at once; None: any number."""
+    pools: Mapped[Any] = mapped_column(JsonText, nullable=True)
+    """Name -> how many tasks that name this pool may run at once (-1: any number); None: there are none."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -300,6 +311,9 @@ class Task(Model):
     ignore_failure: Mapped[bool] = mapped_column(default=False)
     timeout: Mapped[float | None]
     heartbeat_timeout: Mapped[float | None]
+    priority: Mapped[int | None]
+    """The higher, the sooner it is sent; None: 0."""
+    pool: Mapped[str | None] = mapped_column(String(255))
     attempts: Mapped[int] = mapped_column(default=0)
     """How often it was sent: fences reports, never shrinks."""
     failures: Mapped[int] = mapped_column(default=0)
@@ -365,30 +379,6 @@ class Log(Model):
 
     execution: Mapped[Execution] = related(back_populates="logs")
     task: Mapped[Task | None] = related(back_populates="logs")
-
-
-class Plugin(Model):
-    """An installed archive that holds operations."""
-
-    __tablename__ = "plugin"
-    __table_args__ = (UniqueConstraint("package_name", "package_version"),)
-
-    name: Mapped[str] = mapped_column(String(255))
-    package_name: Mapped[str] = mapped_column(String(255))
-    package_version: Mapped[str] = mapped_column(String(64))
-    package_source: Mapped[str | None] = mapped_column(Text)
-    archive_name: Mapped[str] = mapped_column(Text)
-    installer: Mapped[str] = mapped_column(String(255), default="")
-    sha256: Mapped[str] = mapped_column(String(64), default="")
-    distribution: Mapped[str | None] = mapped_column(String(255))
-    distribution_release: Mapped[str | None] = mapped_column(String(255))
-    distribution_version: Mapped[str | None] = mapped_column(String(255))
-    supported_platform: Mapped[str | None] = mapped_column(String(255))
-    supported_py_versions: Mapped[Any] = mapped_column(JsonText, default=list)
-    wheels: Mapped[Any] = mapped_column(JsonText, default=list)
-    environment: Mapped[Any] = mapped_column(JsonText, nullable=True)
-    """How its code is reached, relative to the plugin's directory."""
-    uploaded_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
 
 
 MODELS: dict[str, type[Model]] = {

@@ -39,7 +39,8 @@ class OperationSpec(Specification):
 
     `function` is ``package.module:name`` (None: nothing to do). `script` names a script among the
     template's files instead. A `plugin` name says in whose environment it runs. `retry_interval` goes
-    before the interval of `retry`.
+    before the interval of `retry`. Of what is ready the highest `priority` (None: 0) is sent first, and of
+    what names the same `pool` only so much as its size allows.
     """
 
     function: str | None = None
@@ -54,6 +55,8 @@ class OperationSpec(Specification):
     retry_interval: float | None = None
     retry: RetryPolicy | None = None
     ignore_failure: bool | None = None
+    priority: int | None = None
+    pool: str | None = None
     location: str = ""
 
 
@@ -111,6 +114,8 @@ class NodeSpec(Specification):
     relationships: list[RelationshipSpec] = []
     interfaces: dict[str, InterfaceSpec] = {}
     artifacts: dict[str, ArtifactSpec] = {}
+    max_concurrency: int | None = None
+    """How many of its operations may run at once; -1: any number, None: what the execution says."""
     location: str = ""
 
 

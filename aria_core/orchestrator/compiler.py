@@ -12,11 +12,11 @@ node's life count even where a node implements none of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, TypeAlias
 
 from aria_core.exceptions import InvalidInputError
-from aria_core.orchestrator.exceptions import CyclicGraphError, PluginNotFoundError
+from aria_core.orchestrator.exceptions import CyclicGraphError, PluginNotFoundError, PoolNotFoundError
 from aria_core.orchestrator.task_graph import TaskGraph
 from aria_core.orchestrator.tasks import BaseTask, OperationTask, StubTask, WorkflowTask
 from aria_core.storage.records import TaskRow
@@ -25,13 +25,14 @@ FindPlugin: TypeAlias = Callable[[str], int | None]
 """A plugin's name -> the id of its row; None if it is not installed."""
 
 
-def compile_graph(graph: TaskGraph, find_plugin: FindPlugin) -> list[TaskRow]:
-    """The rows of `graph`, which stand in an order they could run in.
+def compile_graph(graph: TaskGraph, find_plugin: FindPlugin, pools: Collection[str] = ()) -> list[TaskRow]:
+    """The rows of `graph`, which stand in an order they could run in; `pools` are those that have a size.
 
-    All or nothing: raises ``CyclicGraphError`` (names the tasks), ``PluginNotFoundError``, or
-    ``InvalidInputError`` for what is no task and for a sub-workflow whose function returned no graph.
+    All or nothing: raises ``CyclicGraphError`` (names the tasks), ``PluginNotFoundError``,
+    ``PoolNotFoundError``, or ``InvalidInputError`` for what is no task and for a sub-workflow whose
+    function returned no graph.
     """
-    rows = _Rows(find_plugin)
+    rows = _Rows(find_plugin, pools)
     levels = [_Level(graph, rows.stub("start_workflow", graph.name, ()))]
     opened = {graph.id}
     while levels:
@@ -93,9 +94,10 @@ def _close(levels: list[_Level], opened: set[str], rows: _Rows) -> None:
 class _Rows:
     """The rows so far."""
 
-    def __init__(self, find_plugin: FindPlugin) -> None:
+    def __init__(self, find_plugin: FindPlugin, pools: Collection[str]) -> None:
         self.all: list[TaskRow] = []
         self._find_plugin = find_plugin
+        self._pools = pools
         self._plugins: dict[str, int] = {}
 
     def stub(self, kind: str, name: str, waits_for: tuple[int, ...]) -> int:
@@ -123,7 +125,16 @@ class _Rows:
             arguments=task.arguments, dynamic=task.dynamic, secret=task.secret,
             plugin_id=self._plugin(task), max_attempts=task.max_attempts, retry_interval=task.retry_interval,
             retry=task.retry.rules_to_json(), ignore_failure=task.ignore_failure,
-            timeout=task.timeout, heartbeat_timeout=task.heartbeat_timeout, **_operation_of(task))
+            timeout=task.timeout, heartbeat_timeout=task.heartbeat_timeout,
+            priority=task.priority, pool=self._pool(task), **_operation_of(task))
+
+    def _pool(self, task: OperationTask) -> str | None:
+        if task.pool is not None and task.pool not in self._pools:
+            known = ", ".join(sorted(self._pools)) or "none"
+            raise PoolNotFoundError(
+                f"{task.name} runs in the pool {task.pool!r}, which has no size; those with a size: {known}. "
+                "Sizes stand in [pools] of the configuration, or are given when an execution is started")
+        return task.pool
 
     def _plugin(self, task: OperationTask) -> int | None:
         name = task.plugin_name

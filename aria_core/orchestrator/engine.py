@@ -20,7 +20,7 @@ from aria_core.orchestrator.events import TaskEvent, TaskEventKind, WorkflowEven
 from aria_core.orchestrator.inbox import Begun, CancelSeen, Heartbeat, Message, OwnershipLost, StopAsked
 from aria_core.orchestrator.letting_go import end_calls
 from aria_core.orchestrator.progress import Progress, TaskProgress, failure_text, is_done, judged
-from aria_core.orchestrator.ready import ReadyQueue
+from aria_core.orchestrator.ready import TaskQueue
 from aria_core.orchestrator.sending import send
 from aria_core.orchestrator.surroundings import Surroundings
 from aria_core.orchestrator.watch import Watch
@@ -38,14 +38,14 @@ Mode = Literal["running", "failing", "cancelling", "stopping"]
 class Engine:
     """Runs the stored task graph of one execution to its end."""
 
-    def __init__(self, around: Surroundings, claim: Claim, progress: Progress) -> None:
+    def __init__(self, around: Surroundings, claim: Claim, progress: Progress, ready: TaskQueue) -> None:
         self.claim = claim
         self.ended = False
         self._around = around
         self._progress = progress
         self._mode: Mode = "running"
         self._draft = Draft()
-        self._ready = ReadyQueue()
+        self._ready = ready
         self._in_flight: dict[CallRef, TaskProgress] = {}
         self._retries: list[tuple[float, int, TaskProgress]] = []
         self._watch = Watch()

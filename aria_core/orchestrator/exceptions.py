@@ -8,6 +8,7 @@
      │    ├── CyclicGraphError                 tasks wait for each other; names the cycle
      │    ├── OperationNotFoundError           a node or relationship has no such operation
      │    ├── PluginNotFoundError              an operation's plugin is not installed
+     │    ├── PoolNotFoundError                an operation's pool has no size
      │    └── ContextError                     there is no current workflow
      ├── ActiveExecutionsError                 the service already has an active execution
      ├── InvalidPluginError                    an archive is no plugin
@@ -31,8 +32,8 @@ from aria_core.worker.outcomes import TaskAbortException, TaskRetryException
 __all__ = [
     "ActiveExecutionsError", "ContextError", "CyclicGraphError", "InvalidPluginError",
     "InvalidWorkflowRunnerParams", "OperationNotFoundError", "OrchestratorError", "PluginAlreadyExistsError",
-    "PluginNotFoundError", "TaskAbortException", "TaskNotInGraphError", "TaskRetryException",
-    "UndeclaredWorkflowError", "WorkflowImplementationNotFoundError",
+    "PluginNotFoundError", "PoolNotFoundError", "TaskAbortException", "TaskNotInGraphError",
+    "TaskRetryException", "UndeclaredWorkflowError", "WorkflowImplementationNotFoundError",
 ]
 
 _SHOWN_TASKS = 10
@@ -107,6 +108,12 @@ class OperationNotFoundError(OrchestratorError):
 
 class PluginNotFoundError(OrchestratorError):
     """An operation runs in a plugin that is not installed."""
+
+    exit_code = 2
+
+
+class PoolNotFoundError(OrchestratorError):
+    """An operation runs in a pool that has no size; the message lists those that have one."""
 
     exit_code = 2
 

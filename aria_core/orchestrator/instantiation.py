@@ -72,7 +72,7 @@ class ServiceBuilder:
     def _node(self, spec: NodeSpec) -> Node:
         where = f"node {spec.name!r}"
         return Node(
-            name=spec.name, type_name=spec.type, types=spec.types,
+            name=spec.name, type_name=spec.type, types=spec.types, max_concurrency=spec.max_concurrency,
             capabilities={key: self._capability(each, f"capability {key!r} of {where}")
                           for key, each in spec.capabilities.items()},
             artifacts={key: {"type": each.type, "file": each.file, "deploy_path": each.deploy_path}
@@ -108,7 +108,8 @@ class ServiceBuilder:
             name=name, function=SCRIPT_FUNCTION if spec.script else spec.function, plugin_name=spec.plugin,
             timeout=spec.timeout, heartbeat_timeout=spec.heartbeat_timeout, max_attempts=spec.max_attempts,
             retry_interval=spec.retry_interval, retry=spec.retry and spec.retry.to_json(),
-            ignore_failure=spec.ignore_failure, input_parameters=self._parameters(inputs, "argument", where))
+            ignore_failure=spec.ignore_failure, priority=spec.priority, pool=spec.pool,
+            input_parameters=self._parameters(inputs, "argument", where))
 
     def _parameters(self, specs: Mapping[str, ParameterSpec], role: str, where: str) -> dict[str, Parameter]:
         return _by_name(self._parameter(name, each, role, where) for name, each in specs.items())

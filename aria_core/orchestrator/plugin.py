@@ -19,7 +19,7 @@ from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import INSTALLERS
 from aria_core.extensions.recognition import Recognisers
 from aria_core.installer import Installer, PluginInfo
-from aria_core.modeling.models import Plugin
+from aria_core.modeling.plugins import Plugin
 from aria_core.orchestrator.exceptions import InvalidPluginError, PluginAlreadyExistsError
 from aria_core.storage.model import ModelStorage
 from aria_core.worker.calls import Environment

@@ -14,8 +14,9 @@ from sqlalchemy import inspect as state_of
 from sqlalchemy.orm import Session
 
 from aria_core.exceptions import InvalidInputError
-from aria_core.modeling.models import Node, Plugin, Relationship, Service
+from aria_core.modeling.models import Node, Relationship, Service
 from aria_core.modeling.parameters import Attribute
+from aria_core.modeling.plugins import Plugin
 from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.specification import ParameterSpec, WorkflowSpec
 from aria_core.orchestrator.arguments import WORKFLOW_DECORATOR_RESERVED_ARGUMENTS
@@ -128,7 +129,7 @@ def make_plan(model: ModelStorage, resource: ResourceStorage, workflow: Prepared
             raise InvalidInputError(f"the workflow {workflow.name!r} returned a {type(graph).__name__}, not "
                                     "a task graph; decorate its function with @workflow")
         plugins = {each.name: each.id for each in session.query(Plugin).order_by(Plugin.id)}
-        return Plan(compile_graph(graph, plugins.get), _changed_attributes(session))
+        return Plan(compile_graph(graph, plugins.get, new.pools or ()), _changed_attributes(session))
 
 
 def _logger(execution: int, writer: LogWriter) -> logging.Logger:

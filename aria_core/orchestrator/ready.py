@@ -1,9 +1,18 @@
-"""The tasks that may be sent, in order; never two lifecycle operations of one node at once."""
+"""The tasks that may be sent, in order; never two lifecycle operations of one node at once.
+
+An execution without limits and priorities has the plain queue, which knows nothing of either.
+"""
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections import deque
+from collections.abc import Iterable
+from typing import TypeAlias
 
+from aria_core.modeling.limits import UNLIMITED
+from aria_core.orchestrator.limits import Limits
 from aria_core.orchestrator.progress import TaskProgress
 
 
@@ -48,3 +57,161 @@ class ReadyQueue:
         if node is not None:
             self._busy.discard(node)
             self._tasks.extendleft(reversed(self._aside.pop(node, ())))
+
+
+Turn: TypeAlias = tuple[int, int]
+"""Whose turn it is, the lowest first: the priority, negated, then the number in order of arrival."""
+
+
+class _Gate:
+    """Something that so many tasks may use at once."""
+
+    __slots__ = ("lines", "room")
+
+    def __init__(self, room: int) -> None:
+        self.room = room
+        self.lines: list[tuple[Turn, _Line]] = []
+        """A heap of the lines that stand here, with entries that do not hold any more among them."""
+
+
+class _Line:
+    """Tasks that must pass the same gates, the next one first."""
+
+    __slots__ = ("called_by", "gates", "stands_at", "tasks")
+
+    def __init__(self, gates: tuple[_Gate, ...]) -> None:
+        self.gates = gates
+        self.tasks: list[tuple[Turn, TaskProgress]] = []
+        self.stands_at: _Gate | None = None
+        """The gate that was full when its next task came up."""
+        self.called_by: _Gate | None = None
+        """The gate that had room again, and has not been passed since."""
+
+    def holds(self, turn: Turn) -> bool:
+        """Whether `turn` is the one of its next task."""
+        return bool(self.tasks) and self.tasks[0][0] == turn
+
+
+class LimitedQueue:
+    """A queue by priority, then by arrival, in which tasks stand aside for limits, and hold up nobody.
+
+    Tasks with the same limits stand in one line. A line whose first task finds a gate full waits at
+    that gate, and of those who wait there one is called whenever there is room again: what stands
+    aside is not looked at in between, so that the cost of a task does not grow with their number.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._room = math.inf if limits.total is None else limits.total
+        self._gates: dict[tuple[str, int | str], _Gate] = {}
+        self._lines: dict[tuple[_Gate, ...], _Line] = {}
+        self._coming: list[tuple[Turn, _Line]] = []
+        """A heap of the lines that wait for nothing but their turn."""
+        self._arrived = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def put(self, task: TaskProgress) -> None:
+        """Add a task, behind those of its priority."""
+        self._arrived += 1
+        turn = (-(task.row.priority or 0), self._arrived)
+        gates = self._gates_of(task)
+        line = self._lines.get(gates)
+        if line is None:
+            line = self._lines[gates] = _Line(gates)
+        heapq.heappush(line.tasks, (turn, task))
+        if line.holds(turn):
+            self._queue_up(line)
+
+    def take(self) -> TaskProgress | None:
+        """The next task that no limit holds back, which counts from now on; None if there is none."""
+        while self._room > 0 and self._coming:
+            turn, line = heapq.heappop(self._coming)
+            if line.stands_at is None and line.holds(turn):
+                caller, line.called_by = line.called_by, None
+                task = self._pass_gates(line)
+                if caller is not None:
+                    self._call_next(caller)
+                if task is not None:
+                    return task
+        return None
+
+    def drain(self) -> list[TaskProgress]:
+        """Take out all, also what stands aside."""
+        taken = [task for line in self._lines.values() for _, task in line.tasks]
+        self._lines.clear()
+        self._coming.clear()
+        for gate in self._gates.values():
+            gate.lines.clear()
+        return taken
+
+    def release(self, task: TaskProgress) -> None:
+        """The task does not run any more: what it counted for has room for another."""
+        self._room += 1
+        for gate in self._gates_of(task):
+            gate.room += 1
+            self._call_next(gate)
+
+    def _queue_up(self, line: _Line) -> None:
+        """Have a line wait for the turn of its next task, at its gate if that is full."""
+        entry = (line.tasks[0][0], line)
+        if line.stands_at is not None and not line.stands_at.room:
+            heapq.heappush(line.stands_at.lines, entry)
+            return
+        line.stands_at = None
+        heapq.heappush(self._coming, entry)
+
+    def _pass_gates(self, line: _Line) -> TaskProgress | None:
+        """The next task of a line, if all its gates have room; else the line stands aside."""
+        line.stands_at = next((gate for gate in line.gates if not gate.room), None)
+        if line.stands_at is not None:
+            self._queue_up(line)
+            return None
+        _, task = heapq.heappop(line.tasks)
+        self._room -= 1
+        for gate in line.gates:
+            gate.room -= 1
+        if line.tasks:
+            self._queue_up(line)
+        else:
+            del self._lines[line.gates]
+        return task
+
+    def _call_next(self, gate: _Gate) -> None:
+        """Have the line whose turn is next among those at a gate try again, if there is room."""
+        while gate.room and gate.lines:
+            turn, line = heapq.heappop(gate.lines)
+            if line.stands_at is gate and line.holds(turn):
+                line.called_by = gate
+                self._queue_up(line)
+                return
+
+    def _gates_of(self, task: TaskProgress) -> tuple[_Gate, ...]:
+        """What limits a task; the same gates in the same order for all that are limited alike."""
+        gates = []
+        if task.lifecycle_node is not None:
+            gates.append(self._gate("lifecycle", task.lifecycle_node, 1))
+        node = self._limits.node_of(task.row)
+        if node in self._limits.nodes:
+            gates.append(self._gate("node", node, self._limits.nodes[node]))
+        pool = task.row.pool
+        if pool is not None and (size := self._limits.pools.get(pool, UNLIMITED)) != UNLIMITED:
+            gates.append(self._gate("pool", pool, size))
+        return tuple(gates)
+
+    def _gate(self, kind: str, of: int | str, room: int) -> _Gate:
+        gate = self._gates.get((kind, of))
+        if gate is None:
+            gate = self._gates[kind, of] = _Gate(room)
+        return gate
+
+
+TaskQueue: TypeAlias = ReadyQueue | LimitedQueue
+
+
+def queue_for(tasks: Iterable[TaskProgress], limits: Limits) -> TaskQueue:
+    """The queue for the tasks of an execution: the plain one unless a limit or a priority is in use."""
+    if limits.hold or any(task.row.priority or task.row.pool for task in tasks):
+        return LimitedQueue(limits)
+    return ReadyQueue()

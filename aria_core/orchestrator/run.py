@@ -16,12 +16,14 @@ from aria_core.orchestrator.engine import Engine
 from aria_core.orchestrator.events import Emitter, WorkflowEvent, WorkflowEventKind
 from aria_core.orchestrator.executor import Executor
 from aria_core.orchestrator.inbox import CancelSeen, EngineInbox, OwnershipLost, StopAsked
+from aria_core.orchestrator.limits import read_limits
 from aria_core.orchestrator.log_writer import LogWriter
 from aria_core.orchestrator.ownership import Lease
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.preparation import make_plan, prepare, template_code
 from aria_core.orchestrator.progress import Progress, RetryBudget
+from aria_core.orchestrator.ready import queue_for
 from aria_core.orchestrator.secret_values import secret_values
 from aria_core.orchestrator.surroundings import RunnerHooks, Surroundings
 from aria_core.storage.model import ModelStorage
@@ -151,7 +153,7 @@ class Run:
         row = self._execution
         return NewExecution(
             row.service_id or 0, row.workflow_name, row.inputs, {}, task_max_attempts=row.task_max_attempts,
-            task_retry_interval=row.task_retry_interval, task_retry=row.task_retry)
+            task_retry_interval=row.task_retry_interval, task_retry=row.task_retry, pools=row.pools)
 
     # --- the engine
 
@@ -165,7 +167,9 @@ class Run:
                       wrappers=self._hooks.wrappers, secrets=self._secrets),
             self._emitter, self._clock, self._writer.write, self._execution.workflow_name, service.id)
         budget = RetryBudget(self._execution.retry_budget, self._execution.failed_attempts or 0)
-        return Engine(around, self._claim, Progress(self._claim.execution, rows, budget)).run()
+        progress = Progress(self._claim.execution, rows, budget)
+        ready = queue_for(progress.tasks, read_limits(self._model, self._execution))
+        return Engine(around, self._claim, progress, ready).run()
 
     def _flush(self, ref: CallRef, edits: list[Edit]) -> None:
         self._secrets.learn(edits)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
 from aria_core.exceptions import InvalidInputError
+from aria_core.modeling.limits import pool_refusal, priority_refusal
 from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.values import coerce, plain_json
 from aria_core.orchestrator.arguments import OPERATION_DECORATOR_RESERVED_ARGUMENTS
@@ -74,7 +75,9 @@ class OperationTask(BaseTask):
     What is None here is what the operation says, and else what the workflow's context says.
     `arguments` replace inputs of the operation by name. `max_attempts` is at least 1, or -1 for
     without end; `retry_interval`, `timeout` and `heartbeat_timeout` are seconds, a timeout of 0 means
-    none. `retry` is taken value by value; `retry_interval` goes before its interval.
+    none. `retry` is taken value by value; `retry_interval` goes before its interval. Of what is ready
+    the highest `priority` is sent first (0 where nobody says), and of the tasks that name the same `pool`
+    only so many run at once as its size allows; the empty name is none.
 
     Raises ``OperationNotFoundError`` if the actor has no such operation, ``InvalidInputError`` for
     values that do not fit.
@@ -84,7 +87,8 @@ class OperationTask(BaseTask):
                  arguments: Mapping[str, Any] | None = None, ignore_failure: bool | None = None,
                  max_attempts: int | None = None, retry_interval: float | None = None,
                  timeout: float | None = None, *, retry: RetryPolicy | None = None,
-                 heartbeat_timeout: float | None = None, ctx: WorkflowContext | None = None) -> None:
+                 heartbeat_timeout: float | None = None, priority: int | None = None,
+                 pool: str | None = None, ctx: WorkflowContext | None = None) -> None:
         super().__init__(ctx)
         self.name = operation_task_name(actor, interface_name, operation_name)
         operation = _operation(actor, interface_name, operation_name)
@@ -107,6 +111,8 @@ class OperationTask(BaseTask):
         self.heartbeat_timeout = _checked_seconds(
             _first(heartbeat_timeout, operation.heartbeat_timeout, 0.0), self.name,
             "heartbeat_timeout") or None
+        self.priority = _checked_priority(_first(priority, operation.priority), self.name)
+        self.pool = _checked_pool(_first(pool, operation.pool), self.name)
         self._take_arguments(operation.input_parameters, dict(arguments or {}))
 
     def _policy(self, interval: float | None, own: RetryPolicy, operation: Operation) -> RetryPolicy:
@@ -247,3 +253,15 @@ def _checked_seconds(value: Any, task: str, name: str) -> float:
     if not fits or not math.isfinite(value) or value < 0:
         raise InvalidInputError(f"{task}: {name} is {value!r}; it must be a number of seconds, at least 0")
     return float(value)
+
+
+def _checked_priority(value: Any, task: str) -> int | None:
+    if value is not None and (accepted := priority_refusal(value)):
+        raise InvalidInputError(f"{task}: priority is {value!r}; it must be {accepted}")
+    return value or None
+
+
+def _checked_pool(name: Any, task: str) -> str | None:
+    if name not in (None, "") and (accepted := pool_refusal(name)):
+        raise InvalidInputError(f"{task}: pool is {name!r}; it must be {accepted}")
+    return name or None

@@ -18,6 +18,7 @@ from aria_core.exceptions import (
 )
 from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import EXECUTORS
+from aria_core.modeling.limits import ExecutionLimits
 from aria_core.modeling.models import Execution, Service
 from aria_core.modeling.retries import ExecutionRetries
 from aria_core.modeling.states import ExecutionState, TaskState
@@ -54,6 +55,10 @@ class WorkflowRunner:
     `executor` runs the tasks; it is opened by this runner, and closed by it only if the runner made
     it (None: the one named ``process``). `task_max_attempts` (-1: without end) and
     `task_retry_interval` (seconds) hold for every task that says nothing else.
+
+    At most `max_concurrency` tasks run at once, `max_per_node` of each node that has no limit of its own,
+    and as many of those that name a pool as `pools` say (-1: any number). They are stored: a resume keeps
+    those that it is not given.
     """
 
     _hooks: RunnerHooks = NoHooks()
@@ -64,9 +69,11 @@ class WorkflowRunner:
                  execution_id: int | None = None, service_id: int | None = None,
                  workflow_name: str | None = None, inputs: Mapping[str, Any] | None = None,
                  executor: Executor | None = None, task_max_attempts: int = 30,
-                 task_retry_interval: float = 30) -> None:
+                 task_retry_interval: float = 30, *, max_concurrency: int | None = None,
+                 max_per_node: int | None = None, pools: Mapping[str, int] | None = None) -> None:
         _check_combination(execution_id, service_id, workflow_name, inputs)
         _check_retries(task_max_attempts, task_retry_interval)
+        self._limits = ExecutionLimits(max_concurrency, max_per_node, pools or {})
         self._model = model_storage
         self._resource = resource_storage
         self._plugins = plugin_manager
@@ -84,7 +91,8 @@ class WorkflowRunner:
             executor=_executor_name(executor), dry=executor is not None and not executor.runs_operations,
             task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval,
             task_retry=self._retries.policy.rules_to_json(),
-            retry_budget=self._retries.budget if self._retries.budget != -1 else None)
+            retry_budget=self._retries.budget if self._retries.budget != -1 else None,
+            **self._limits.columns())
         self._execution_id = self._start_new()
 
     # --- what the seed names
@@ -206,7 +214,7 @@ class WorkflowRunner:
         if left is None:
             owner = self._ledger.pulse(seen.execution).owner or seen.owner
             raise ExecutionOwnedError(f"execution {seen.execution} is being run by {describe_owner(owner)}")
-        return self._take_over(left, retry_failed)
+        return self._take_over(left, retry_failed, self._limits.columns(self.execution.pools))
 
     def _refuse_superseded(self, seen: Pulse) -> None:
         latest = self._ledger.latest(seen.service)
@@ -227,13 +235,14 @@ class WorkflowRunner:
     def _if_left(self, seen: Pulse) -> Pulse | None:
         return pulse_if_left(self._ledger, seen, self._clock)
 
-    def _take_over(self, seen: Pulse, retry_failed: bool) -> Claim:
+    def _take_over(self, seen: Pulse, retry_failed: bool, changes: Mapping[str, Any]) -> Claim:
         # Not only what is running: who took over before us may have died before it had ended the rest.
         unfinished = [_ref(seen.execution, row) for row in self._ledger.load_graph(seen.execution)
                       if row.attempts and row.state != TaskState.SUCCESS]
         origin = origin_of(self._model.service.get(seen.service))
         try:
-            claim: Claim = self._ledger.claim_existing(seen, this_process(), retry_failed=retry_failed)
+            claim: Claim = self._ledger.claim_existing(
+                seen, this_process(), retry_failed=retry_failed, changes=changes)
         except AlreadyExistsError as error:
             raise ActiveExecutionsError(f"cannot resume execution {seen.execution}: {error}") from error
         with self._let_go_if_broken(claim):
@@ -241,7 +250,7 @@ class WorkflowRunner:
         return claim
 
     def _finish_cancel(self, seen: Pulse) -> None:
-        claim = self._take_over(seen, retry_failed=False)
+        claim = self._take_over(seen, retry_failed=False, changes={})
         end = {"state": ExecutionState.CANCELLED, "ended_at": self._clock.now(), "owner": None}
         with self._let_go_if_broken(claim):
             record(self._ledger, self._clock, claim, Batch(execution=end))

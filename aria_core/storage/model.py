@@ -24,13 +24,13 @@ from aria_core.modeling.models import (
     Node,
     NodeTemplate,
     Operation,
-    Plugin,
     Relationship,
     Service,
     ServiceTemplate,
     Task,
 )
 from aria_core.modeling.parameters import Attribute, Parameter
+from aria_core.modeling.plugins import Plugin
 from aria_core.storage.records import Batch, Claim, LogRow, NewExecution, Pulse, TaskRow
 from aria_core.worker.calls import Edit
 
@@ -55,14 +55,15 @@ class Ledger(ABC):
 
     @abstractmethod
     def claim_existing(self, seen: Pulse, owner: Mapping[str, Any], *, retry_failed: bool,
-                       adopt: bool = False) -> Claim:
+                       adopt: bool = False, changes: Mapping[str, Any] | None = None) -> Claim:
         """Take an execution over that has not changed since `seen`: epoch + 1, new owner, ``started``.
 
         Tasks that were sent or started go back to pending (unless `adopt`: an executor that survives
         its runner still has them); with `retry_failed`, failed ones too, with new budgets, also that of
         the execution (``failed_attempts``), and nodes
         in ``error`` on which such a task works leave it when it is sent. ``pending`` stays ``pending`` (it
-        has no graph yet), ``cancelling`` stays ``cancelling``.
+        has no graph yet), ``cancelling`` stays ``cancelling``. `changes` are columns of the execution with
+        values that hold from now on, such as its limits.
         ``ExecutionOwnedError`` if somebody was quicker; ``AlreadyExistsError`` if another execution of
         the service is active; ``StorageError`` for one that succeeded.
         """

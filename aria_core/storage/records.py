@@ -24,6 +24,9 @@ class NewExecution:
     task_retry_interval: float = 30.0
     task_retry: Mapping[str, Any] | None = None
     retry_budget: int | None = None
+    max_concurrency: int | None = None
+    max_per_node: int | None = None
+    pools: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,8 @@ class TaskRow:
     ignore_failure: bool = False
     timeout: float | None = None
     heartbeat_timeout: float | None = None
+    priority: int | None = None
+    pool: str | None = None
     attempts: int = 0
     failures: int = 0
     lost: int = 0

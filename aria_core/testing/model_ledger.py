@@ -105,7 +105,7 @@ class LedgerContract:
             arguments={"values": list(JSON_VALUES)}, dynamic=("values",), secret=("x",), node_id=node.id,
             interface_name="Standard", operation_name="create", max_attempts=-1, retry_interval=0.5,
             retry={"backoff": 2.0, "retry_on": ["OSError"]}, ignore_failure=True, timeout=1.5,
-            heartbeat_timeout=2.5)]
+            heartbeat_timeout=2.5, priority=-3, pool="database")]
         after = storage.ledger.create_graph(claim, rows[::-1], [Edit("node", node.id, "a", [1])], MOMENT)
         loaded = elsewhere(lambda: storage.ledger.load_graph(claim.execution))
         assert [repr(replace(row, id=0)) for row in loaded] == [repr(row) for row in rows]
@@ -264,11 +264,12 @@ class LedgerContract:
         assert (execution.state, execution.error, execution.ended_at) == ("started", None, None)
         assert not execution.failed_attempts
 
-    def test_a_takeover_keeps_what_an_execution_has_spent(self, storage: ModelStorage) -> None:
+    def test_a_takeover_keeps_what_was_spent_and_stores_what_is_new(self, storage: ModelStorage) -> None:
         claim = in_all_states(storage)
         storage.ledger.record_batch(claim, Batch(execution={"failed_attempts": 7}))
-        take_over(storage, claim)
-        assert storage.execution.get(claim.execution).failed_attempts == 7
+        take_over(storage, claim, changes={"pools": {"database": 2}})
+        execution = storage.execution.get(claim.execution)
+        assert (execution.failed_attempts, execution.pools) == (7, {"database": 2})
 
     def test_of_eight_takers_one_wins(self, storage: ModelStorage) -> None:
         claim = start_service(storage, add_service(storage))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aria_core.exceptions import AlreadyExistsError, NotFoundError, StorageError, StorageUnavailableError
-from aria_core.modeling.models import Execution, Node, Plugin, Service, ServiceTemplate, Task
+from aria_core.modeling.models import Execution, Node, Service, ServiceTemplate, Task
+from aria_core.modeling.plugins import Plugin
 from aria_core.storage.model import ModelStorage
 from aria_core.testing.sample import (
     JSON_VALUES,

@@ -103,7 +103,7 @@ def everything(storage: ModelStorage, claim: Claim) -> Any:
     return rows, storage.execution.get(claim.execution).to_dict()
 
 
-def take_over(storage: ModelStorage, claim: Claim, **how: bool) -> Claim:
+def take_over(storage: ModelStorage, claim: Claim, **how: Any) -> Claim:
     """Another runner takes the execution."""
     seen = storage.ledger.pulse(claim.execution)
     return storage.ledger.claim_existing(seen, NEW_OWNER, **{"retry_failed": False, **how})

@@ -39,18 +39,19 @@ def executions() -> None:
 @options.max_attempts
 @options.retry_interval
 @options.retry_budget
+@options.limits
 @options.as_json
 @pass_program
 def start(  # noqa: PLR0917 - click hands one argument for each option
-        program: Program, service: str, workflow: str, given: tuple[str, ...],
+        program: Program, /, service: str, workflow: str, given: tuple[str, ...],
         inputs_file: Path | None, executor: str | None, dry: bool, task_max_attempts: int | None,
-        task_retry_interval: float | None, retry_budget: int | None, as_json: bool) -> int:
+        task_retry_interval: float | None, retry_budget: int | None, as_json: bool, **limits: Any) -> int:
     """Run WORKFLOW on SERVICE to its end."""
     row = program.model.service.get_by_name(service)
     inputs = read_inputs(given, inputs_file, workflow_types(row, workflow))
     run = new_run(program, as_json, service_id=row.id, workflow_name=workflow, inputs=inputs,
                   executor=chosen_executor(program, executor, dry), task_max_attempts=task_max_attempts,
-                  task_retry_interval=task_retry_interval, retry_budget=retry_budget)
+                  task_retry_interval=task_retry_interval, retry_budget=retry_budget, **limits)
     return run.carry_out()
 
 
@@ -64,19 +65,21 @@ def workflow_types(service: Service, workflow: str) -> dict[str, str]:
 @click.argument("execution", type=int)
 @click.option("--retry-failed", is_flag=True, help="Run the tasks that failed again, with new attempts.")
 @options.executor
+@options.limits
 @options.as_json
 @pass_program
-def resume(program: Program, execution: int, retry_failed: bool, executor: str | None, as_json: bool) -> int:
+def resume(program: Program, /, execution: int, retry_failed: bool, executor: str | None, as_json: bool,
+           **limits: Any) -> int:
     """Go on with an execution that was stopped, cancelled, failed or left by its runner.
 
-    Operations that succeeded do not run again.
+    Operations that succeeded do not run again. Limits stay as they are, but for those that are given.
     """
     row = program.model.execution.get(execution)
     if row.state == "succeeded":
         tell(f"execution {execution} has succeeded; there is nothing to resume")
         return 0
     run = new_run(program, as_json, execution_id=execution,
-                  executor=chosen_executor(program, executor, row.dry and executor is None))
+                  executor=chosen_executor(program, executor, row.dry and executor is None), **limits)
     return run.carry_out(retry_failed)
 
 
@@ -143,7 +146,9 @@ def show(program: Program, execution: int, as_json: bool) -> None:
     show_fields({**_row(row), "runner": runner, "inputs": _inputs(program, row),
                  "tasks": _task_states(program, row), "task_max_attempts": row.task_max_attempts,
                  "task_retry_interval": row.task_retry_interval, "task_retry": row.task_retry,
-                 "retry_budget": row.retry_budget, "failed_attempts": row.failed_attempts or 0}, as_json)
+                 "retry_budget": row.retry_budget, "failed_attempts": row.failed_attempts or 0,
+                 "max_concurrency": row.max_concurrency, "max_per_node": row.max_per_node,
+                 "pools": row.pools or {}}, as_json)
 
 
 def _inputs(program: Program, execution: Execution) -> dict[str, Any]:
@@ -176,8 +181,10 @@ def tasks(program: Program, execution: int, everything: bool, as_json: bool) -> 
     filters = {"execution_id": row.id} if everything else {"execution_id": row.id, "stub": None}
     found = program.model.task.list(filters=filters, sort={"position": "asc"})
     secrets = secrets_of(program, row.service)
+    limited = tuple(each for each in ("priority", "pool") if any(getattr(task, each) for task in found))
     show_table([_task_row(each, secrets) for each in found],
-               ("id", "name", "state", "attempts", "progress", "started_at", "ended_at", "reason"), as_json,
+               ("id", "name", "state", *limited, "attempts", "progress", "started_at", "ended_at", "reason"),
+               as_json,
                nothing=f"execution {execution} has no tasks")
 
 
@@ -185,8 +192,9 @@ def _task_row(task: Task, secrets: SecretValues) -> dict[str, Any]:
     return {"id": task.id, "name": task.name, "state": task.state, "stub": task.stub,
             "attempts": task.attempts, "max_attempts": task.max_attempts, "reason": task.reason,
             "arguments": secrets.hide_in(_arguments(task)), "function": task.function,
-            "waits_for": task.waits_for, "sent_at": task.sent_at, "started_at": task.started_at,
-            "ended_at": task.ended_at, "due_at": task.due_at, "progress": task.progress,
+            "waits_for": task.waits_for, "priority": task.priority or 0, "pool": task.pool,
+            "sent_at": task.sent_at, "started_at": task.started_at, "ended_at": task.ended_at,
+            "due_at": task.due_at, "progress": task.progress,
             "progress_message": secrets.hide_in(task.progress_message)}
 
 

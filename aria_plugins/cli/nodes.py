@@ -47,6 +47,7 @@ def show(program: Program, node: str, service: str | None, as_json: bool) -> Non
     row = _find(program, node, service)
     host = row.host
     show_fields({**_row(row), "host": host.name if host is not None else None,
+                 "max_concurrency": row.max_concurrency,
                  "properties": shown_parameters(program, row.service, row.property_parameters),
                  "attributes": _attributes(program, row),
                  "capabilities": {name: each.get("type", "") for name, each in row.capabilities.items()},

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,5 +29,32 @@ retry_interval = click.option("--task-retry-interval", type=float, metavar="SECO
 
 retry_budget = click.option("--retry-budget", type=int, metavar="N",
                             help="Fail after N failed attempts of all tasks together; -1: without end.")
+
+
+
+def _sizes(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
+    sizes = {}
+    for each in given:
+        name, _equals, size = each.rpartition("=")
+        try:
+            sizes[name] = int(size)
+        except ValueError:
+            raise click.BadParameter(f"{each!r} is not like NAME=SIZE") from None
+    return sizes
+
+
+_max_concurrency = click.option("--max-concurrency", type=int, metavar="N",
+                                help="Run at most N tasks at once; -1: as many as the executor takes.")
+_max_per_node = click.option("--max-per-node", type=int, metavar="N",
+                             help="Run at most N operations at once of a node without a limit of its own; "
+                             "-1: any number.")
+_pools = click.option("--pool", "pools", multiple=True, metavar="NAME=SIZE", callback=_sizes,
+                      help="Run at most SIZE operations of a pool at once; -1: any number. May be repeated.")
+
+
+def limits(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how much of an execution runs at once."""
+    return _max_concurrency(_max_per_node(_pools(command)))
+
 
 loader = click.option("--loader", metavar="NAME", help="The loader to use, instead of asking each.")

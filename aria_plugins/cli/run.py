@@ -44,14 +44,16 @@ class Wish:
 @options.max_attempts
 @options.retry_interval
 @options.retry_budget
+@options.limits
 @options.loader
 @options.as_json
 @pass_program
 def run(  # noqa: PLR0917 - click hands one argument for each option
-        program: Program, template: Path, workflow: str, service: str | None,
+        program: Program, /, template: Path, workflow: str, service: str | None,
         given: tuple[str, ...], inputs_file: Path | None, workflow_given: tuple[str, ...],
         executor: str | None, dry: bool, task_max_attempts: int | None, task_retry_interval: float | None,
-        retry_budget: int | None, loader: str | None, as_json: bool) -> int:
+        retry_budget: int | None, loader: str | None, as_json: bool,
+        **limits: Any) -> int:
     """Make a service of TEMPLATE and run a workflow on it.
 
     The template and the service are stored under the template's name. If that service exists, the
@@ -66,7 +68,7 @@ def run(  # noqa: PLR0917 - click hands one argument for each option
         inputs = read_inputs(workflow_given, None, workflow_types(row, workflow))
         new = new_run(program, as_json, service_id=row.id, workflow_name=workflow, inputs=inputs,
                       executor=chosen, task_max_attempts=task_max_attempts,
-                      task_retry_interval=task_retry_interval, retry_budget=retry_budget)
+                      task_retry_interval=task_retry_interval, retry_budget=retry_budget, **limits)
         undo.pop_all()
     return new.carry_out()
 

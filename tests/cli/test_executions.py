@@ -229,7 +229,7 @@ def test_tasks_are_shown_without_stubs_unless_all_are_asked_for(project):
     assert [each["name"] for each in tasks] == ["Standard:create@node:one", "Standard:start@node:two"]
     assert set(tasks[0]) == {
         "id", "name", "state", "stub", "attempts", "max_attempts", "reason", "arguments", "function",
-        "waits_for", "sent_at", "started_at", "ended_at", "due_at",
+        "waits_for", "priority", "pool", "sent_at", "started_at", "ended_at", "due_at",
         "progress", "progress_message"}
     assert time.strptime(tasks[0]["ended_at"][:19], "%Y-%m-%dT%H:%M:%S")
     assert len(project.json("executions", "tasks", 1, "--all")) > 2
@@ -241,5 +241,5 @@ def test_an_execution_is_shown_as_json_with_stable_keys(project):
     assert set(shown) == {
         "id", "service", "workflow", "state", "status", "dry", "executor", "created_at", "started_at",
         "ended_at", "error", "runner", "inputs", "tasks", "task_max_attempts", "task_retry_interval",
-        "task_retry", "retry_budget", "failed_attempts"}
+        "task_retry", "retry_budget", "failed_attempts", "max_concurrency", "max_per_node", "pools"}
     assert shown["tasks"] == {"success": 2}

@@ -179,8 +179,8 @@ class CancelSaysCancelling(SqlLedger):
 
 @DOUBLES.breaks("test_taking_over_gives_running_tasks_back")
 class AlwaysAdopts(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
-        return super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=True)
+    def claim_existing(self, seen, owner, *, retry_failed, adopt=False, changes=None):
+        return super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=True, changes=changes)
 
 
 @DOUBLES.breaks("test_running_tasks_may_be_adopted")
@@ -202,11 +202,17 @@ class GivesNoNewBudget(SqlLedger):
         return self.record_batch(claim, Batch(execution={"failed_attempts": 7}))
 
 
-@DOUBLES.breaks("test_a_takeover_keeps_what_an_execution_has_spent")
+@DOUBLES.breaks("test_a_takeover_keeps_what_was_spent_and_stores_what_is_new")
 class TakeoverForgetsWhatWasSpent(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
-        claim = super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt)
+    def claim_existing(self, seen, owner, *, retry_failed, adopt=False, changes=None):
+        claim = super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt, changes=changes)
         return self.record_batch(claim, Batch(execution={"failed_attempts": None}))
+
+
+@DOUBLES.breaks("test_a_takeover_keeps_what_was_spent_and_stores_what_is_new")
+class TakeoverStoresNothingNew(SqlLedger):
+    def claim_existing(self, seen, owner, *, retry_failed, adopt=False, changes=None):
+        return super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt)
 
 
 @DOUBLES.breaks("test_of_eight_takers_one_wins", "test_an_owner_that_showed_life_is_not_taken_over")

@@ -201,7 +201,7 @@ def test_a_row_as_a_dict_has_its_columns(model_storage: ModelStorage) -> None:
     assert node.to_dict() == {
         "id": node.id, "service_id": node.service_id, "node_template_id": None, "host_id": node.host_id,
         "name": "web", "type_name": "Web", "types": [], "state": "initial", "capabilities": {},
-        "artifacts": {}}
+        "artifacts": {}, "max_concurrency": None}
 
 
 def test_a_row_shows_its_model_id_and_name() -> None:

@@ -25,7 +25,7 @@ from aria_plugins.executors.thread import ThreadExecutor
 
 CODE = Path(__file__).parent / "service"
 OPERATIONS = (
-    "touch", "fail_first", "raise_first", "retry_first", "abort", "note_time", "nap", "wait_for",
+    "touch", "fail_first", "raise_first", "retry_first", "abort", "note_time", "nap", "wait_for", "hold",
     "go_silent", "beat", "show_progress", "show_then_fail",
     "set_attribute", "set_nested",
     "set_foreign", "flush_then_die", "host_address", "say", "show_context", "read_resource")
@@ -134,7 +134,8 @@ def template(name: str) -> LoadedTemplate:
                        interfaces={"Test": test, "Standard": dict.fromkeys(LIFECYCLE, "ops:note_state"),
                                    "Other": {"create": "ops:note_state"}})
     one.requires(two, "host", hosted=True, interfaces={"Test": {
-        "copy_attribute": "ops:copy_attribute", "say": "ops:say", "host_address": "ops:host_address"}})
+        "hold": "ops:hold", "copy_attribute": "ops:copy_attribute", "say": "ops:say",
+        "host_address": "ops:host_address"}})
     builder.workflow("plan", "ops:plan", inputs={"steps": []})
     for name in ("nothing", "edits", "breaks", "cycle", "logs_badly"):
         builder.workflow(name, f"ops:{name}")

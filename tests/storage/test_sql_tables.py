@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from sqlalchemy import event
 
 from aria_core.exceptions import AlreadyExistsError, NotFoundError, StorageError
-from aria_core.modeling.models import MODELS, Interface, Node, Operation, Plugin, Service, ServiceTemplate
+from aria_core.modeling.models import MODELS, Interface, Node, Operation, Service, ServiceTemplate
 from aria_core.modeling.parameters import Attribute, Parameter
+from aria_core.modeling.plugins import Plugin
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.sql import SqlModelStorage
 from aria_core.testing.sample import add_service, at_once, elsewhere, start_service

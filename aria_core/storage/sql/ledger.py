@@ -104,13 +104,13 @@ class SqlLedger(Ledger):
         return AlreadyExistsError(f"service {name!r} already has an active execution{which}")
 
     def claim_existing(self, seen: Pulse, owner: Mapping[str, Any], *, retry_failed: bool,
-                       adopt: bool = False) -> Claim:
+                       adopt: bool = False, changes: Mapping[str, Any] | None = None) -> Claim:
         """See `Ledger.claim_existing`."""
         state = _AFTER_TAKING.get(seen.state, ExecutionState.STARTED)
         _check_state(seen.state, state)
         taken = _unchanged(update(_execution), seen).values(
             epoch=seen.epoch + 1, batch=seen.batch + 1, owner=owner, state=state, ended_at=None, error=None,
-            **({"failed_attempts": None} if retry_failed else {}))
+            **({"failed_attempts": None} if retry_failed else {}), **(changes or {}))
         try:
             with self._database.write() as connection:
                 self._check_tables(connection)
@@ -364,7 +364,7 @@ def _task_values(execution: int, task: TaskRow) -> dict[str, Any]:
         "interface_name": task.interface_name, "operation_name": task.operation_name,
         "max_attempts": task.max_attempts, "retry_interval": task.retry_interval,
         "retry": task.retry, "ignore_failure": task.ignore_failure, "timeout": task.timeout,
-        "heartbeat_timeout": task.heartbeat_timeout,
+        "heartbeat_timeout": task.heartbeat_timeout, "priority": task.priority, "pool": task.pool,
         "attempts": 0, "failures": 0, "lost": 0, "interruptions": 0,
     }
 

@@ -25,8 +25,8 @@ _attribute: Any = Attribute.__table__
 TASK_COLUMNS = tuple(_task.c[name] for name in (
     "id", "position", "name", "stub", "state", "waits_for", "function", "arguments", "dynamic", "secret",
     "node_id", "relationship_id", "plugin_id", "interface_name", "operation_name", "max_attempts",
-    "retry_interval", "retry", "ignore_failure", "timeout", "heartbeat_timeout", "attempts", "failures",
-    "lost", "interruptions", "due_at", "reason", "progress", "progress_message"))
+    "retry_interval", "retry", "ignore_failure", "timeout", "heartbeat_timeout", "priority", "pool",
+    "attempts", "failures", "lost", "interruptions", "due_at", "reason", "progress", "progress_message"))
 """What `TaskRow` is loaded from."""
 
 PROGRESS = (update(_task)

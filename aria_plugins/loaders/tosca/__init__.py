@@ -9,7 +9,7 @@ problems and goes on, so an author sees them all at once.
 
 Operations say how they are run (attempts, timeouts, a script's directory and environment) in the
 ``dependencies`` of their implementation; the table is in `operations`. Importing ``aria-1.0`` gives the
-policy types ``aria.Plugin``, ``aria.Workflow`` and ``aria.Scaling``.
+policy types ``aria.Plugin``, ``aria.Workflow``, ``aria.Concurrency`` and ``aria.Scaling``.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ How it is run can be said with entries of ``dependencies`` of the form ``setting
 ``aria.ignore_failure > true``        whether the workflow goes on when it fails
 ``aria.timeout > 60``                 seconds an attempt may take; the keyname ``timeout`` says the same
 ``aria.heartbeat_timeout > 10``       seconds without ``ctx.task.heartbeat`` after which an attempt is lost
+``aria.priority > 5``                 of what is ready, the highest is sent first; 0 where nothing is said
+``aria.pool > database``              only so many operations of one pool run at once as its size allows
 ``process.cwd > /tmp``                the directory in which a script runs
 ``process.args > [--verbose, "2"]``   arguments of a script
 ``process.env > {LANG: C}``           environment variables of a script; ``process.env.LANG > C`` for one
@@ -62,6 +64,15 @@ def _is_number(value: Any) -> bool:
                                                               bool) and math.isfinite(value) and value >= 0
 
 
+def _is_priority(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**31
+
+
+def _is_pool(value: Any) -> bool:
+    fits = isinstance(value, str) and 1 <= len(value) <= 255 and value.isprintable()
+    return fits and value == value.strip()
+
+
 _POLICY = MappingProxyType({
     "retry_backoff": "backoff", "retry_max_interval": "max_interval", "retry_jitter": "jitter",
     "retry_on": "retry_on", "abort_on": "abort_on"})
@@ -80,6 +91,8 @@ _SETTINGS: MappingProxyType[str, tuple[Callable[[Any], bool], str]] = MappingPro
     "aria.ignore_failure": (lambda value: isinstance(value, bool), "true or false"),
     "aria.timeout": (_is_number, "a number of seconds"),
     "aria.heartbeat_timeout": (_is_number, "a number of seconds"),
+    "aria.priority": (_is_priority, "a whole number"),
+    "aria.pool": (_is_pool, "the name of a pool"),
     "process.cwd": (lambda value: isinstance(value, str), "a directory"),
     "process.args": (lambda value: isinstance(value, list), "a list"),
     "process.env": (lambda value: isinstance(value, dict), "a map"),

@@ -1,4 +1,4 @@
-"""Groups and policies. Those of ARIA's own profile say which plugins and workflows a service has."""
+"""Groups and policies. Those of ARIA's own profile name plugins and workflows, and limit nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .requirements import NodeTemplate
 from .types import Type, Types
 from .values import Mapping, Scalar, Value, field, items, place_of, text
 
-PLUGIN, WORKFLOW = "aria.Plugin", "aria.Workflow"
+PLUGIN, WORKFLOW, CONCURRENCY = "aria.Plugin", "aria.Workflow", "aria.Concurrency"
 
 
 class Policies:
@@ -29,6 +29,7 @@ class Policies:
         self._names = names
         self._groups: dict[str, Type] = {}
         self._members: dict[str, object] = {}
+        self._group_members: dict[str, list[str]] = {}
 
     def groups(self, entries: list[tuple[Scalar, Value]], nodes: dict[str, NodeTemplate]) -> None:
         """Check groups; their properties can be read by expressions."""
@@ -46,6 +47,8 @@ class Policies:
             name = self._assignments.need_template(member, self._members,
                                                    f"{what} has the member",
                                                    "the nodes")
+            if name is not None:
+                self._group_members.setdefault(key.text, []).append(name)
             if name is not None and type_ is not None:
                 self._check_fits(member, name, type_, "members", nodes)
         if type_ is not None:
@@ -65,7 +68,7 @@ class Policies:
 
     def policies(self, entries: list[tuple[Scalar, Value]], nodes: dict[str, NodeTemplate],
                  template: TemplateSpec) -> None:
-        """Check policies and put plugins and workflows into `template`."""
+        """Check policies and put plugins, workflows and limits of nodes into `template`."""
         for key, body in entries:
             type_ = self._type("policy", key, body)
             if type_ is None or not isinstance(body, Mapping):
@@ -76,6 +79,8 @@ class Policies:
                 template.plugins[key.text] = self._plugin(key, properties)
             elif WORKFLOW in type_.names:
                 self._workflow(key, body, properties, template)
+            elif CONCURRENCY in type_.names:
+                self._limit(key, body, properties, nodes)
             else:
                 self._problems.warn(place_of(key), f"policy `{key.text}` of type `{type_.name}` has no "
                                     "effect yet")
@@ -121,6 +126,29 @@ class Policies:
             return
         template.workflows[key.text] = WorkflowSpec(
             function=found, plugin=plugin.strip() or None, inputs=inputs, location=str(place_of(key)))
+
+    def _limit(self, key: Scalar, body: Mapping, properties: dict[str, ParameterSpec],
+               nodes: dict[str, NodeTemplate]) -> None:
+        limit = _value(properties, "max_concurrency")
+        if not isinstance(limit, int):
+            if limit is not None:  # one that is missing has been told of
+                self._problems.add(place_of(key), f"`max_concurrency` of policy `{key.text}` must be a "
+                                   "number, not an expression")
+            return
+        targets = [text(each) or "" for each in items(field(body, "targets"))]
+        for name in self._with_members(targets) & nodes.keys() if targets else nodes:
+            spec = nodes[name].spec
+            spec.max_concurrency = min(limit, spec.max_concurrency or limit)
+
+    def _with_members(self, names: list[str]) -> set[str]:
+        """These names, and those of the members of groups among them."""
+        left, found = [*names], set[str]()
+        while left:
+            name = left.pop()
+            if name not in found:
+                found.add(name)
+                left += self._group_members.get(name, ())
+        return found
 
 
 def _value(properties: dict[str, ParameterSpec], name: str) -> object:

@@ -73,6 +73,14 @@ def wait_for(ctx, effects, label, file):
 
 
 @operation
+def hold(ctx, effects, label, gate=None):
+    leave(effects, f"{label} begins")
+    while gate is not None and not Path(gate).exists():
+        time.sleep(0.01)
+    leave(effects, f"{label} ends")
+
+
+@operation
 def go_silent(ctx, effects, label, times):
     leave(effects, label)
     if count(effects, label) <= times:
@@ -193,7 +201,8 @@ def make(ctx, step):
         return StubTask()
     node = ctx.service.nodes[step.get("node", "one")]
     actor = node.outbound_relationships[0] if step.get("relationship") else node
-    names = ("max_attempts", "retry_interval", "ignore_failure", "timeout", "heartbeat_timeout")
+    names = ("max_attempts", "retry_interval", "ignore_failure", "timeout", "heartbeat_timeout", "priority",
+             "pool")
     settings = {name: step[name] for name in names if name in step}
     if "retry" in step:
         settings["retry"] = RetryPolicy(**step["retry"])
