@@ -206,10 +206,6 @@ def _plain(value: Any) -> dict[str, Any]:
     return dict(zip(_NAMES[kind], _FIELDS[kind](value), strict=True))
 
 
-def _ref_to_json(ref: CallRef) -> dict[str, int]:
-    return {"execution": ref.execution, "task": ref.task, "attempt": ref.attempt}
-
-
 def _environment(data: Mapping[str, Any]) -> Environment:
     known = _known(Environment, data)
     return Environment(**{**known, "path": tuple(known["path"]), "pythonpath": tuple(known["pythonpath"])})
@@ -218,28 +214,37 @@ def _environment(data: Mapping[str, Any]) -> Environment:
 def call_from_json(data: Mapping[str, Any]) -> Call:
     """A call from decoded JSON."""
     known = _known(Call, data)
-    known["ref"] = CallRef(**_known(CallRef, known["ref"]))
-    for name, make in (("actor", Actor), ("channel", ChannelAddress)):
-        if known.get(name) is not None:
-            known[name] = make(**_known(make, known[name]))
+    ref, actor = known["ref"], known.get("actor")
+    known["ref"] = CallRef(ref["execution"], ref["task"], ref["attempt"])
+    if actor is not None:
+        known["actor"] = Actor(actor["kind"], actor["id"], actor["name"])
+    if known.get("channel") is not None:
+        known["channel"] = ChannelAddress(**_known(ChannelAddress, known["channel"]))
     if known.get("plugin") is not None:
         known["plugin"] = _environment(known["plugin"])
-    known["wrappers"] = tuple(known.get("wrappers", ()))
+    if "wrappers" in known:
+        known["wrappers"] = tuple(known["wrappers"])
     return Call(**known)
 
 
 def call_to_json(call: Call) -> dict[str, Any]:
-    """A call as a JSON object."""
+    """A call as a JSON object; what few calls have is there only if this one has it."""
     data = _plain(call)
-    for name in ("ref", "actor", "plugin", "channel"):
-        if data[name] is not None:
-            data[name] = _plain(data[name])
+    for name in _RARE:
+        if data[name] in (None, ()):
+            del data[name]
+    for name in _NESTED & data.keys():
+        data[name] = _plain(data[name])
     return data
+
+
+_RARE = ("actor", "plugin", "plugin_workdir", "code", "timeout", "wrappers", "channel")
+_NESTED = frozenset({"ref", "actor", "plugin", "channel"})
 
 
 def report_to_json(report: Report) -> dict[str, Any]:
     """A report as a JSON object; its kind stands under ``report``."""
-    data = {"report": type(report).__name__.lower(), **_plain(report), "ref": _ref_to_json(report.ref)}
+    data = {"report": type(report).__name__.lower(), **_plain(report), "ref": _plain(report.ref)}
     if isinstance(report, (Succeeded, Failed)):
         data["edits"] = [_plain(edit) for edit in report.edits]
     return data
@@ -259,7 +264,9 @@ def report_from_json(data: Mapping[str, Any]) -> Report:
 
 def _checked_report(kind: type[Any], known: dict[str, Any]) -> Report:
     """What ran an operation may be the operation itself: the engine relies on every field."""
-    known["ref"] = CallRef(**_checked(_known(CallRef, known["ref"])))
+    known["ref"] = ref = CallRef(**_known(CallRef, known["ref"]))
+    if not (_is_number(ref.execution) and _is_number(ref.task) and _is_number(ref.attempt)):
+        raise ValueError(f"this is no report: {ref} is no attempt")
     if "edits" in known:
         known["edits"] = tuple(Edit(**_checked(_known(Edit, edit))) for edit in known["edits"])
     if "classes" in known:
@@ -271,9 +278,9 @@ def _checked_report(kind: type[Any], known: dict[str, Any]) -> Report:
 def _checked(known: dict[str, Any]) -> dict[str, Any]:
     """The fields of a report as they are; ``ValueError`` names one that is not what it must be."""
     for name, value in known.items():
-        if name in ("value", "result"):
-            plain_json(value, name)
-        elif name in _IS_VALID and not _IS_VALID[name](value):
+        if name not in _IS_VALID:
+            continue
+        if not _IS_VALID[name](value):
             raise ValueError(f"this is no report: {name} cannot be {str(value)[:80]!r}")
     return known
 
@@ -291,12 +298,17 @@ def _is_wait(value: Any) -> bool:
     return value is None or is_duration(value)
 
 
+def _is_json(value: Any) -> bool:
+    """Raises ``NotJsonError`` where it says no."""
+    return value is None or plain_json(value) is not None
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= NAME_LIMIT and plain_json(value) == value
 
 
 _IS_VALID: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("execution", "task", "attempt", "owner"), _is_number),
+    **dict.fromkeys(("value", "result"), _is_json), "owner": _is_number,
     **dict.fromkeys(("error", "traceback", "detail", "where"), lambda value: isinstance(value, str)),
     "retry": lambda value: value is None or isinstance(value, bool), "after": _is_wait, "name": _is_name,
     "ago": is_duration,

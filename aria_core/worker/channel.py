@@ -97,8 +97,8 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
-# Made once: `json.dumps` and `json.loads` make theirs anew for each message.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+# Made once: `json.dumps` and `json.loads` make theirs anew for each message. A circle is too deep, too.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
