@@ -80,13 +80,13 @@ def _having(entries: Set[bytes]) -> list[int]:
 
 
 def _environment(pid: int, until: float) -> bytes:
-    """A process's environment; while a program takes another's place there is none, so it is read again."""
-    environ = _PROC / str(pid) / "environ"
-    try:
-        while not (block := environ.read_bytes()) and _has_one_soon(pid) and time.monotonic() < until:
-            time.sleep(_EXEC_PAUSE)
-    except OSError:
-        return b""  # it has ended, or it is nothing we could have started: its memory is closed to us
+    """A process's environment, b"" if it has ended.
+
+    While a program takes another's place there is none, and while a process is ending neither: it is read
+    again until there is one, or no process.
+    """
+    while not (block := _read(pid, "environ")) and _has_one_soon(pid) and time.monotonic() < until:
+        time.sleep(_EXEC_PAUSE)
     return block
 
 

@@ -77,6 +77,17 @@ def test_a_stopped_process_is_killed(mark: str) -> None:
     assert end(child) == -9
 
 
+def test_what_was_killed_has_ended(mark: str) -> None:
+    for _ in range(20):
+        child = start(mark, "much = bytearray(50_000_000); print('full', flush=True); time.sleep(300)")
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert kill_marked(mark, 0)
+        state = Path(f"/proc/{child.pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+        assert state in b"ZX"
+        end(child)
+
+
 def test_daemons_and_whole_families_are_killed(mark: str) -> None:
     child = start(mark, "import subprocess\nfor _ in range(9): subprocess.Popen(['setsid', 'sleep', '9'])\n"
                         "print('armed', flush=True); time.sleep(300)")
