@@ -73,6 +73,7 @@ class Driver:
             own = stack.enter_context(
                 tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True))
             environment = {**os.environ, "PEER_DIR": own, "PEER_REPS": "1"}
+            environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling is not what is measured
             if cell.needs_postgresql and postgresql is not None:
                 environment["PEER_PG"] = stack.enter_context(postgresql.database())
             before = os.getloadavg()[0]
