@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -65,6 +65,8 @@ class RetryPolicy:
 
     def over(self, other: RetryPolicy) -> RetryPolicy:
         """This policy, with what it leaves open taken from another."""
+        if _NOTHING in (self, other):
+            return other if self == _NOTHING else self
         return RetryPolicy(**{name: getattr(other, name) if value is None else value
                               for name, value in self._values().items()})
 
@@ -102,13 +104,18 @@ class RetryPolicy:
 
     def rules_to_json(self) -> dict[str, Any] | None:
         """What is said besides the interval, which is stored by itself; None if that is nothing."""
-        return replace(self, interval=None).to_json() or None
+        rules = self.to_json()
+        rules.pop("interval", None)
+        return rules or None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any] | None) -> RetryPolicy:
         """The policy that `to_json` wrote; nothing is said in None."""
-        known = {each.name for each in fields(cls)}
-        return cls(**{name: value for name, value in (data or {}).items() if name in known})
+        return cls(**{name: value for name, value in data.items() if name in _ACCEPTED}) if data else _NOTHING
+
+    def waiting(self, interval: float) -> RetryPolicy:
+        """This policy with another interval."""
+        return self if self.interval == interval else replace(self, interval=interval)
 
     @staticmethod
     def refusal(name: str, value: Any) -> str | None:
@@ -117,7 +124,10 @@ class RetryPolicy:
         return None if fits(value) else accepted
 
     def _values(self) -> dict[str, Any]:
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: getattr(self, name) for name in _ACCEPTED}
+
+
+_NOTHING = RetryPolicy()
 
 
 @dataclass(frozen=True, slots=True)

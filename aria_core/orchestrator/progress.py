@@ -244,12 +244,11 @@ class Progress:
     def __init__(self, execution: int, rows: Sequence[TaskRow], budget: RetryBudget | None = None) -> None:
         self.budget = budget or RetryBudget()
         self.tasks = [TaskProgress(row, execution) for row in rows]
-        self.by_id = {task.row.id: task for task in self.tasks}
         self._waiting_for = [len(row.waits_for) for row in rows]
-        self._dependents: list[list[int]] = [[] for _ in rows]
+        self._dependents: dict[int, list[int]] = {}
         for row in rows:
             for position in row.waits_for:
-                self._dependents[position].append(row.position)
+                self._dependents.setdefault(position, []).append(row.position)
         self.undone = len(rows)
         for task in self.tasks:
             if is_done(task):
@@ -282,7 +281,7 @@ class Progress:
     def _count_done(self, task: TaskProgress) -> list[TaskProgress]:
         self.undone -= 1
         freed = []
-        for position in self._dependents[task.row.position]:
+        for position in self._dependents.get(task.row.position, ()):
             self._waiting_for[position] -= 1
             if not self._waiting_for[position]:
                 freed.append(self.tasks[position])

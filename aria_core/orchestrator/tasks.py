@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     ActorModel: TypeAlias = Node | Relationship
 
+_NO_POLICY = RetryPolicy()
 MOST_ATTEMPTS = 2**31 - 1
 """What the integers of databases can count."""
 
@@ -104,7 +105,7 @@ class OperationTask(BaseTask):
             _first(ignore_failure, operation.ignore_failure, context.task_ignore_failure))
         self.max_attempts = _checked_attempts(
             _first(max_attempts, operation.max_attempts, context.task_max_attempts), self.name)
-        self.retry = self._policy(retry_interval, retry or RetryPolicy(), operation)
+        self.retry = self._policy(retry_interval, retry or _NO_POLICY, operation)
         self.retry_interval = self.retry.interval or 0.0
         self.timeout = _checked_seconds(
             _first(timeout, operation.timeout, 0.0), self.name, "timeout") or None
@@ -121,7 +122,7 @@ class OperationTask(BaseTask):
         chosen = _first(interval, own.interval, operation.retry_interval, of_operation.interval,
                         context.task_retry_interval)
         seconds = _checked_seconds(chosen, self.name, "retry_interval")
-        return replace(own.over(of_operation).over(context.task_retry), interval=seconds)
+        return _combined(own, of_operation, context.task_retry, seconds)
 
     def _take_arguments(self, declared: Mapping[str, Parameter], given: dict[str, Any]) -> None:
         if reserved := OPERATION_DECORATOR_RESERVED_ARGUMENTS & given.keys():
@@ -224,8 +225,18 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
+@lru_cache(maxsize=256)
+def _combined(own: RetryPolicy, of_operation: RetryPolicy, of_execution: RetryPolicy, interval: float
+              ) -> RetryPolicy:
+    """One object for all tasks that are retried alike: there may be a million of them."""
+    return own.over(of_operation).over(of_execution).waiting(interval)
+
+
 def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def _has_value(parameter: Parameter) -> bool:

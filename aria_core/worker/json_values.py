@@ -11,6 +11,8 @@ from aria_core.exceptions import NotJsonError
 
 MAX_DEPTH = 100
 _LEAVES = (str, int, float, bool, type(None))
+_PLAIN = frozenset({int, bool, type(None)})
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def plain_json(value: Any, path: str = "value") -> Any:
@@ -19,7 +21,32 @@ def plain_json(value: Any, path: str = "value") -> Any:
     Raises ``NotJsonError`` naming the path and type of the offender: keys that are not strings,
     numbers that are not finite, strings with NUL or lone surrogates, nesting over 100 levels.
     """
-    return _plain(value, path, 0)
+    try:
+        return _usual(value, 0)
+    except _UnusualError:
+        return _plain(value, path, 0)
+
+
+class _UnusualError(Exception):
+    """Somebody who says what is wrong, and where, must look at it."""
+
+
+def _usual(value: Any, depth: int) -> Any:
+    """What most values are, without words for what they are not."""
+    kind = type(value)
+    if kind is str:
+        if value.isascii() and "\0" not in value:
+            return value
+    elif kind in _PLAIN or (kind is float and math.isfinite(value)):
+        return value
+    elif depth >= MAX_DEPTH:
+        raise _UnusualError
+    elif kind is dict:
+        if all(type(key) is str and key.isascii() and "\0" not in key for key in value):
+            return {key: _usual(each, depth + 1) for key, each in value.items()}
+    elif kind is list or kind is tuple:
+        return [_usual(each, depth + 1) for each in value]
+    raise _UnusualError
 
 
 def _plain(value: Any, path: str, depth: int) -> Any:
@@ -54,4 +81,4 @@ def _leaf(value: Any, path: str) -> Any:
 
 def dump_json(value: Any, path: str = "value") -> str:
     """`value` as compact JSON text; refuses what `plain_json` refuses."""
-    return json.dumps(plain_json(value, path), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(plain_json(value, path))

@@ -45,11 +45,13 @@ from aria_core.storage.sql.migrations import Revisions
 from aria_core.storage.sql.prepared import PreparedStatements
 from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
+    NEW_TASK_COLUMNS,
     PROGRESS,
     TASK_COLUMNS,
     fence,
     is_key,
     lock_service,
+    new_task,
     node_change,
     transition,
     write_edits,
@@ -67,6 +69,10 @@ _PULSE = select(_execution.c.id, _execution.c.service_id, _execution.c.state, _e
 _ACTIVE = [str(state) for state in ACTIVE_EXECUTION_STATES]
 _AFTER_TAKING: dict[str, str] = {
     ExecutionState.PENDING: ExecutionState.PENDING, ExecutionState.CANCELLING: ExecutionState.CANCELLING}
+_FIELDS = tuple(each.name for each in TASK_COLUMNS)
+_new = attrgetter(*NEW_TASK_COLUMNS)
+AT_ONCE = 5_000
+"""Tasks of a graph that are in memory twice while it is stored or loaded."""
 _RUNNING = [str(state) for state in RUNNING_TASK_STATES]
 
 
@@ -207,16 +213,24 @@ class SqlLedger(Ledger):
         changes = {"state": ExecutionState.STARTED, "started_at": started_at}
         with self._writing() as connection:
             next_claim = self._pass_fence(connection, claim, changes)
-            if tasks:
-                connection.execute(insert(_task), [_task_values(claim.execution, task) for task in tasks])
+            for start in range(0, len(tasks), AT_ONCE):
+                rows = [[claim.execution, *_new(task)] for task in tasks[start:start + AT_ONCE]]
+                self._statements.run(connection, new_task, ("execution_id", *NEW_TASK_COLUMNS), rows)
             write_edits(connection, edits)
         return next_claim
 
     def load_graph(self, execution: int) -> list[TaskRow]:
         """See `Ledger.load_graph`."""
-        query = select(*TASK_COLUMNS).where(_task.c.execution_id == execution).order_by(_task.c.position)
+        of_execution = select(*TASK_COLUMNS).where(_task.c.execution_id == execution).order_by(
+            _task.c.position).limit(AT_ONCE)
+        graph: list[TaskRow] = []
+        texts: dict[str, str] = {}
         with self._database.read() as connection:
-            return [_task_row(row) for row in connection.execute(query)]
+            while True:
+                rows = connection.execute(of_execution.where(_task.c.position >= len(graph))).all()
+                graph += [_task_row(row, texts) for row in rows]
+                if len(rows) < AT_ONCE:
+                    return graph
 
     def record_batch(self, claim: Claim, batch: Batch, *, again: bool = False) -> Claim:
         """See `Ledger.record_batch`."""
@@ -354,25 +368,13 @@ def _already_committed(connection: Connection, claim: Claim) -> Claim | None:
     return replace(claim, batch=row.batch, state=row.state)
 
 
-def _task_values(execution: int, task: TaskRow) -> dict[str, Any]:
-    return {
-        "execution_id": execution, "position": task.position, "name": task.name, "stub": task.stub,
-        "state": task.state, "waits_for": task.waits_for, "function": task.function,
-        "arguments": task.arguments, "dynamic": list(task.dynamic) or None,
-        "secret": list(task.secret) or None, "node_id": task.node_id,
-        "relationship_id": task.relationship_id, "plugin_id": task.plugin_id,
-        "interface_name": task.interface_name, "operation_name": task.operation_name,
-        "max_attempts": task.max_attempts, "retry_interval": task.retry_interval,
-        "retry": task.retry, "ignore_failure": task.ignore_failure, "timeout": task.timeout,
-        "heartbeat_timeout": task.heartbeat_timeout, "priority": task.priority, "pool": task.pool,
-        "attempts": 0, "failures": 0, "lost": 0, "interruptions": 0,
-    }
-
-
-def _task_row(row: Row[Any]) -> TaskRow:
-    values = dict(row._mapping)
+def _task_row(row: Row[Any], texts: dict[str, str]) -> TaskRow:
+    """The task; texts that many tasks have in common are shared."""
+    values = dict(zip(_FIELDS, row, strict=True))
     for name in ("waits_for", "dynamic", "secret"):
         values[name] = tuple(values[name] or ())
+    for name in ("state", "function", "interface_name", "operation_name"):
+        values[name] = texts.setdefault(values[name], values[name])
     return TaskRow(**values)
 
 

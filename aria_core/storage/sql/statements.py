@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.modeling.models import Execution, Node, Service, Task
 from aria_core.modeling.parameters import Attribute
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES
+from aria_core.storage.records import TaskRow
 from aria_core.storage.sql.prepared import Parameterized
 from aria_core.worker.calls import Edit
 
@@ -22,12 +24,13 @@ _task: Any = Task.__table__
 _node: Any = Node.__table__
 _attribute: Any = Attribute.__table__
 
-TASK_COLUMNS = tuple(_task.c[name] for name in (
-    "id", "position", "name", "stub", "state", "waits_for", "function", "arguments", "dynamic", "secret",
-    "node_id", "relationship_id", "plugin_id", "interface_name", "operation_name", "max_attempts",
-    "retry_interval", "retry", "ignore_failure", "timeout", "heartbeat_timeout", "priority", "pool",
-    "attempts", "failures", "lost", "interruptions", "due_at", "reason", "progress", "progress_message"))
+TASK_COLUMNS = tuple(_task.c[each.name] for each in fields(TaskRow))
 """What `TaskRow` is loaded from."""
+
+_MADE_LATER = ("id", "due_at", "reason", "progress", "progress_message")
+NEW_TASK_COLUMNS = tuple(
+    each.name for each in _task.c if each in TASK_COLUMNS and each.name not in _MADE_LATER)
+"""What of a `TaskRow` is stored with a new graph, beside its execution; in the order of the table."""
 
 PROGRESS = (update(_task)
             .where(_task.c.id == bindparam("b_id"), _task.c.attempts == bindparam("b_attempts"))
@@ -71,6 +74,12 @@ def fence(columns: tuple[str, ...]) -> Parameterized:
 def transition(columns: tuple[str, ...]) -> Parameterized:
     """UPDATE of these columns of a task, guarded by its state and attempts."""
     return _guarded(_task, columns, ("id", "state", "attempts"))
+
+
+def new_task(columns: tuple[str, ...]) -> Parameterized:
+    """INSERT of a task with these columns."""
+    return (insert(_task).values({name: bindparam(f"n_{name}") for name in columns}),
+            [f"n_{name}" for name in columns])
 
 
 def node_change(columns: tuple[str, ...]) -> Parameterized:
