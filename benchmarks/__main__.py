@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ OUT = Path(".benchmarks")
 def main() -> int:
     """Run and report; 1 if a run of ours failed or did wrong."""
     chosen = _parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # PostgreSQL must not stay behind
     chosen.out.mkdir(parents=True, exist_ok=True)
     results = chosen.out / "results.jsonl"
     if chosen.fresh:

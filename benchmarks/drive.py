@@ -92,6 +92,9 @@ class Driver:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 printed, problem = process.communicate()[0], f"no result within {cell.timeout:.0f} s"
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)
+                raise
             found = [json.loads(line.removeprefix(_MARK)) for line in printed.splitlines()
                      if line.startswith(_MARK)]
             if found:
@@ -140,5 +143,7 @@ def _in_short(row: Mapping[str, Any]) -> str:
         return f"FAILED: {row['failed']}"
     if not row.get("verified", True):
         return f"WRONG: {row.get('problem')}"
+    if "executed" in row:
+        return f"killed when {row['executed']:,} tasks had begun"
     rate = f"{row['tasks_per_s']:,.0f}/s" if "tasks_per_s" in row else ""
     return f"{row.get('exec_s', 0):.3f} s {rate}"

@@ -132,14 +132,14 @@ def reap() -> None:
 
 
 def finish(given: Given, peer: str, version: str, build_s: float, exec_s: float, durable: bool | str,
-           import_s: float | None = None, **more: Any) -> None:
+           **more: Any) -> None:
     """Judge the run by its log, and print its line."""
     rss = peak_mb()  # before the proof takes memory of its own
     row: dict[str, Any] = {
         "peer": peer, "version": version, "mode": given.mode, "shape": given.shape, "n": given.n,
         "build_s": round(build_s, 5), "exec_s": round(exec_s, 5),
         "tasks_per_s": round(given.n / exec_s, 1), "us_per_task": round(exec_s / given.n * 1e6, 1),
-        "rss_mb": rss, "durable": durable, "import_s": import_s and round(import_s, 3)}
+        "rss_mb": rss, "durable": durable}
     row.update(_verdict(given.g))
     if given.sleep:
         row["efficiency_pct"] = round(100 * given.n * given.sleep / shapes.SLEEPERS / exec_s, 1)
