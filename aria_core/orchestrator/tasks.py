@@ -112,8 +112,9 @@ class OperationTask(BaseTask):
         self.heartbeat_timeout = _checked_seconds(
             _first(heartbeat_timeout, operation.heartbeat_timeout, 0.0), self.name,
             "heartbeat_timeout") or None
-        self.priority = _checked_priority(_first(priority, operation.priority), self.name)
-        self.pool = _checked_pool(_first(pool, operation.pool), self.name)
+        self.priority = _checked_priority(
+            operation.priority if priority is None else priority, self.name)
+        self.pool = _checked_pool(operation.pool if pool is None else pool, self.name)
         self._take_arguments(operation.input_parameters, dict(arguments or {}))
 
     def _policy(self, interval: float | None, own: RetryPolicy, operation: Operation) -> RetryPolicy:
