@@ -36,7 +36,8 @@ from aria_core.testing.sample import NEW_OWNER, OWNER, add_service, claim_servic
 from aria_plugins.executors.thread import ThreadExecutor
 
 NEXT = SCHEMA_VERSION + 1
-ROWS_OF_REVISION_1 = Path(__file__).with_name("revision_1.sql")
+EARLIER = sorted(Path(__file__).parent.glob("revision_*.sql"))
+"""What killed runners of earlier releases left, named after the revision of their tables."""
 
 # On SQLite another type of column means another table, into which the rows are copied.
 NEXT_SCRIPT = f'''
@@ -497,23 +498,27 @@ def test_a_runner_that_comes_back_before_the_upgrade_begins_stops_it(model_stora
 # --- what earlier releases left
 
 
-def test_what_the_release_of_revision_1_left_in_the_middle_of_an_execution_is_resumed(
-        empty_url: str, site: Site) -> None:
+@pytest.mark.parametrize("left", EARLIER, ids=lambda left: left.stem)
+def test_what_an_earlier_release_left_in_the_middle_of_an_execution_is_resumed(
+        empty_url: str, site: Site, left: Path) -> None:
+    number = int(left.stem.rpartition("_")[2])
     with opened(empty_url) as database:
-        apply(database, 1)
+        apply(database, number)
         with database.write() as connection:
-            insert_left_by_revision_1(connection, site)
+            insert_left(connection, site, left.read_text())
     with SqlModelStorage(empty_url) as storage:
         site.resume(storage)
         assert storage.execution.get(1).epoch == 2
         assert storage.service.get_by_name("site").nodes["web"].state == "started"
+        if number >= 2:
+            assert storage.execution.get(1).retry_budget == 5
+            assert storage.task.get(4).retry == {"backoff": 2, "jitter": 0.5, "abort_on": ["ValueError"]}
     assert site.lines() == ["begun", "ended", "start"]  # `create` had succeeded
     assert revision(empty_url) == SCHEMA_VERSION
 
 
-def insert_left_by_revision_1(connection: Any, site: Site) -> None:
+def insert_left(connection: Any, site: Site, dump: str) -> None:
     """What a killed runner left, with the places of this test and a process of this machine that is gone."""
-    dump = ROWS_OF_REVISION_1.read_text()
     owner = json.dumps({**this_process(), "started": "1"})
     for mark, value in {"@effects@": site.effects, "@gate@": site.gate, "@owner@": owner}.items():
         dump = dump.replace(mark, str(value))
@@ -521,7 +526,7 @@ def insert_left_by_revision_1(connection: Any, site: Site) -> None:
     if is_postgresql:
         connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
     for statement in dump.splitlines():
-        connection.execute(text(statement))
+        connection.exec_driver_sql(statement)
     for name in Model.metadata.tables if is_postgresql else ():  # new rows come behind these
         connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name} "
                                 "HAVING max(id) > 0"))
