@@ -40,7 +40,7 @@ WORKER_VERSION = 2
 PACKET_LIMIT = 32 * 1024
 """What the kernel keeps in one piece, whatever else waits."""
 QUEUE_SIZE = 256 * 1024
-READ_SIZE = 256 * 1024
+READ_SIZE = 64 * 1024
 
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
 """What an operation sees of the runner's environment, besides ``LC_*`` and what settings name."""

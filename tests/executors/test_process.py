@@ -386,6 +386,40 @@ def test_the_start_says_where(bench: Bench) -> None:
     assert start.where.endswith(f":{report.result['pid']}")
 
 
+def test_a_call_that_ends_its_process_at_once_has_begun(bench: Bench) -> None:
+    bench.run("nothing")
+    for code in (0, 3):
+        ref = bench.submit("end_process", code=code)
+        bench.finish(ref)
+        assert [type(each) for each in bench.inbox.reports(ref)] == [Started, Lost]
+
+
+def test_what_waits_behind_a_call_that_takes_long_goes_to_another_process(bench: Bench) -> None:
+    bench.run("nothing")
+    (first, release_first), (second, release_second) = bench.block(), bench.block()
+    behind = [bench.submit("nothing") for _ in range(20)]
+    for ref in (first, second):
+        bench.inbox.wait_for_start(ref)
+    release_first()
+    for ref in (first, *behind):
+        assert isinstance(bench.finish(ref), Succeeded)
+    assert [type(each) for each in bench.inbox.reports(second)] == [Started]
+    release_second()
+    assert isinstance(bench.finish(second), Succeeded)
+
+
+def test_a_batch_is_taken_over_but_for_what_cannot_travel(bench: Bench) -> None:
+    arguments = [{}, {"text": "x" * 17 * MEBIBYTE}, {}]
+    calls = [Call(CallRef(9, number, 1), f"{OPERATIONS}:echo", each, origin=bench.origin)
+             for number, each in enumerate(arguments, 1)]
+    [(ref, error)] = bench.executor.submit_all(calls)
+    assert (ref, "16777216" in str(error)) == (CallRef(9, 2, 1), True)
+    for number in (1, 3):
+        assert isinstance(bench.finish(CallRef(9, number, 1)), Succeeded)
+    bench.executor.close(SECOND)
+    assert {ref for ref, _ in bench.executor.submit_all(calls)} == {each.ref for each in calls}
+
+
 def test_closing_while_a_process_is_being_started_does_not_wait_for_it(tmp_path: Path) -> None:
     for milliseconds in range(10):
         executor = ProcessExecutor(slots=1)
