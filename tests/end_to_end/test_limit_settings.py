@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from aria_core import (
     Application,
@@ -20,9 +22,10 @@ from aria_core import (
     store_template,
     template_spec,
 )
+from aria_plugins.loaders.tosca import ToscaLoader
 
 NOTE = "aria_core.testing.operations:note"
-SLEEP = "aria_core.testing.operations:wait_for_file"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "limits.md"
 
 
 @pytest.fixture
@@ -84,3 +87,53 @@ def test_a_template_in_python_with_a_limit_that_is_none_is_refused(
     builder.node("web", operations={"create": call(NOTE, **operation)}, **node)  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError, match=said):
         builder.build()
+
+
+# --- the how-to page
+
+
+def blocks(language: str) -> list[str]:
+    """What the page shows in a language."""
+    return re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+def test_the_template_and_the_configuration_of_the_page_mean_what_it_says(tmp_path: Path) -> None:
+    policies, *operations = map(yaml.safe_load, blocks("yaml"))
+    standard = {name: each for block in operations for name, each in block.items()}
+    for each in standard.values():
+        script_file = tmp_path / each["implementation"]["primary"]
+        script_file.parent.mkdir(exist_ok=True)
+        script_file.touch()
+    policies["topology_template"]["node_templates"] = {
+        "db": {"type": "tosca.nodes.Root", "interfaces": {"Standard": standard}},
+        "web": {"type": "tosca.nodes.Root"}}
+    source = tmp_path / "shop.yaml"
+    source.write_text(f"tosca_definitions_version: tosca_simple_yaml_1_3\n{yaml.safe_dump(policies)}")
+    template = ToscaLoader().load(source, Path.read_bytes).template
+    assert {name: each.max_concurrency for name, each in template.nodes.items()} == {"db": 1, "web": None}
+    found = template.nodes["db"].interfaces["Standard"].operations
+    assert (found["create"].pool, found["start"].priority) == ("database", 10)
+    sizes, = blocks("toml")
+    (tmp_path / "aria.toml").write_text(sizes)
+    assert Config.load(tmp_path / "aria.toml", environ={}).pools == {"database": 2, "licences": 3}
+
+
+def test_the_workflow_of_the_page_runs(
+        model_storage: ModelStorage, resource_storage: ResourceStorage, tmp_path: Path) -> None:
+    code, = blocks("python")
+    (tmp_path / "migrations.py").write_text(code)
+    operation = call(NOTE, inputs={"path": str(tmp_path / "effects"), "line": "x"})
+    builder = TemplateBuilder("shop")
+    for name, kind in {"web": "shop.Server", "db": "shop.Database", "cache": "shop.Server"}.items():
+        builder.node(name, type=kind, interfaces={"Maintenance": {"migrate": operation}})
+    builder.workflow("migrate", "migrations:migrate")
+    template = store_template(model_storage, resource_storage, builder.load(tmp_path))
+    service = create_service(model_storage, template, "shop", {})
+    with Application(Config.of({"pools": {"database": 1}}), model_storage=model_storage,
+                     resource_storage=resource_storage) as application:
+        runner = application.runner(service_id=service.id, workflow_name="migrate")
+        assert runner.execute() == "succeeded"
+    operations = [task for task in runner.execution.tasks if task.function]
+    tasks = sorted(operations, key=lambda task: task.started_at)
+    assert [(task.node.name, task.priority, task.pool) for task in tasks] == [
+        ("db", 10, "database"), ("web", None, "database"), ("cache", None, "database")]
