@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from aria_core.modeling.retries import RetryPolicy
@@ -31,6 +33,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
                         "reason"),
 }
 """What is written when a task comes to a state."""
+_WRITTEN = {state: (names, attrgetter(*names)) for state, names in _COLUMNS.items()}
 
 
 @dataclass(slots=True)
@@ -122,7 +125,7 @@ class TaskProgress:
 
     def begin(self, where: str, moment: float, at: datetime) -> None:
         """Note that the current attempt runs: since which reading of the clock, and since when for people."""
-        self.where, self.began, self.started_at = storable(where)[:255], moment, at
+        self.where, self.began, self.started_at = _shown_place(where), moment, at
 
     def undo_attempt(self) -> None:
         """Take back a `begin_attempt` that was never committed."""
@@ -184,11 +187,11 @@ class TaskProgress:
         ``ValueError`` for a way that `TASK_TRANSITIONS` does not know.
         """
         check_task_transition(self.stored_state, self.state)
-        names = _COLUMNS[self.state]
-        if self.state == TaskState.SENT and self.shows_something:
-            names += ("progress", "progress_message")
-        changes = {name: getattr(self, name) for name in names}
+        names, read = _WRITTEN[self.state]
+        changes = dict(zip(names, read(self), strict=True))
         changes["state"] = str(self.state)  # drivers are slow with what is more than a str
+        if self.state == TaskState.SENT and self.shows_something:
+            changes |= {"progress": self.progress, "progress_message": self.progress_message}
         return Transition(self.row.id, self.stored_state, self.stored_attempts, changes)
 
     def stored(self) -> None:
@@ -303,6 +306,11 @@ class Progress:
         """The reason of the first task that failed for good."""
         failed = (task for task in self.tasks if task.state == TaskState.FAILED and not is_done(task))
         return next((f"{task.row.name}: {task.reason}" for task in failed), None)
+
+
+@lru_cache(maxsize=16)
+def _shown_place(where: str) -> str:
+    return storable(where)[:255]
 
 
 def is_done(task: TaskProgress) -> bool:

@@ -35,9 +35,12 @@ class Prepared:
     def run(self, connection: Connection, rows: list[list[Any]]) -> int:
         """Execute it once for each row, which is changed; how many rows of the database that changed."""
         for place, bind in self._binds:
+            last = bound = None  # neighbours often share their value, such as the moment of a batch
             for row in rows:
-                if row[place] is not None:
-                    row[place] = bind(row[place])
+                if row[place] is not last:
+                    last = row[place]
+                    bound = None if last is None else bind(last)
+                row[place] = bound
         values: Any = [tuple(row) for row in rows]
         if self._names is not None:
             values = [dict(zip(self._names, row, strict=True)) for row in rows]
