@@ -34,6 +34,9 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """What is written when a task comes to a state."""
 _WRITTEN = {state: (names, attrgetter(*names)) for state, names in _COLUMNS.items()}
+_FIRST_SENT = (("state", "attempts", "sent_at"), attrgetter("state", "attempts", "sent_at"))
+_FIRST_SUCCESS = (("state", "started_at", "ended_at"), attrgetter("state", "started_at", "ended_at"))
+"""The same for a first attempt, before which the other columns were never written."""
 
 
 @dataclass(slots=True)
@@ -187,12 +190,19 @@ class TaskProgress:
         ``ValueError`` for a way that `TASK_TRANSITIONS` does not know.
         """
         check_task_transition(self.stored_state, self.state)
-        names, read = _WRITTEN[self.state]
+        names, read = self._written()
         changes = dict(zip(names, read(self), strict=True))
         changes["state"] = str(self.state)  # drivers are slow with what is more than a str
         if self.state == TaskState.SENT and self.shows_something:
             changes |= {"progress": self.progress, "progress_message": self.progress_message}
         return Transition(self.row.id, self.stored_state, self.stored_attempts, changes)
+
+    def _written(self) -> tuple[tuple[str, ...], Callable[[TaskProgress], tuple[Any, ...]]]:
+        if self.stored_attempts == 0 and self.state == TaskState.SENT:
+            return _FIRST_SENT
+        if self.attempts == 1 and self.state == TaskState.SUCCESS and self.result is self.reason is None:
+            return _FIRST_SUCCESS
+        return _WRITTEN[self.state]
 
     def stored(self) -> None:
         """The transition was committed."""

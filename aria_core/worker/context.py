@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, Protocol
 
 from aria_core.exceptions import InvalidInputError
 from aria_core.worker.calls import Actor, Call, CallRef, Edit
@@ -23,10 +22,17 @@ from aria_core.worker.views import Actors, NodeView, RelationshipView, ServiceVi
 _MESSAGE_LIMIT = 1000
 
 
+class Cancellation(Protocol):
+    """What tells that a call is wanted to end, such as a ``threading.Event``."""
+
+    def is_set(self) -> bool:
+        """Whether it is."""
+
+
 class CurrentTask:
     """The attempt that runs (``ctx.task``)."""
 
-    def __init__(self, call: Call, channel: Channel, cancelled: threading.Event | None) -> None:
+    def __init__(self, call: Call, channel: Channel, cancelled: Cancellation | None) -> None:
         self._channel = channel
         self.id = call.ref.task
         self.name = call.name
@@ -78,7 +84,7 @@ class OperationContext:
     actor_kind: ClassVar[str | None] = None
 
     def __init__(self, call: Call, channel: Channel | None = None,
-                 cancelled: threading.Event | None = None) -> None:
+                 cancelled: Cancellation | None = None) -> None:
         self.name = call.name
         """The name of the task; the decorator's `suffix_template` gives a longer one."""
         self._call = call
@@ -229,7 +235,7 @@ _KINDS = {"node": NodeOperationContext, "relationship": RelationshipOperationCon
 
 
 def make_context(call: Call, channel: Channel | None = None,
-                 cancelled: threading.Event | None = None) -> OperationContext:
+                 cancelled: Cancellation | None = None) -> OperationContext:
     """The context that fits the call's actor."""
     kind = OperationContext if call.actor is None else _KINDS[call.actor.kind]
     return kind(call, channel, cancelled)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from typing import Any
 from aria_core.exceptions import NotJsonError
 from aria_core.worker.calls import LONGEST_WAIT, Call, Edit, Failed, Succeeded, report_to_json
 from aria_core.worker.channel import Channel, SocketChannel
-from aria_core.worker.context import OperationContext, make_context
+from aria_core.worker.context import Cancellation, OperationContext, make_context
 from aria_core.worker.functions import FunctionImportError, import_function
 from aria_core.worker.json_values import dump_json
 from aria_core.worker.logs import storable
@@ -29,11 +28,11 @@ _WORKER = str(Path(__file__).parent)
 
 
 def run_call(call: Call, channel: Channel | None = None,
-             cancelled: threading.Event | None = None) -> Succeeded | Failed:
+             cancelled: Cancellation | None = None) -> Succeeded | Failed:
     """Run the call here and now; never raises.
 
-    `channel` leads to the runner (None: the operation cannot ask, its logs are dropped); setting
-    `cancelled` shows as ``ctx.task.cancelled``. Whatever the operation raises, also ``SystemExit``
+    `channel` leads to the runner (None: the operation cannot ask, its logs are dropped); `cancelled`
+    shows as ``ctx.task.cancelled``. Whatever the operation raises, also ``SystemExit``
     and ``KeyboardInterrupt``, makes it ``Failed``; changed attributes are in either report.
     """
     ctx = make_context(call, channel, cancelled)

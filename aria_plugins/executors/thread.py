@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
@@ -38,8 +38,12 @@ class _Running:
     """A call that a thread has begun."""
 
     call: Call
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    is_cancelled: bool = False
     is_terminated: bool = False
+
+    def is_set(self) -> bool:
+        """Whether the operation is wanted to end; an ``Event`` would cost as much as the rest of its call."""
+        return self.is_cancelled
 
 
 class ThreadExecutor(Executor):
@@ -117,7 +121,7 @@ class ThreadExecutor(Executor):
         running = self._running.get(ref)
         if running is None:
             return False
-        running.cancelled.set()
+        running.is_cancelled = True
         if running.call.plugin is not None:
             return self._workers.terminate(ref, grace)
         if not find_marked(running.call.mark):
@@ -183,7 +187,7 @@ class ThreadExecutor(Executor):
         if call.plugin is not None:
             return self._run_elsewhere(running)
         self._report(Started(call.ref, self._where))
-        report = run_call(call, InboxChannel(self._inbox, call.ref), running.cancelled)
+        report = run_call(call, InboxChannel(self._inbox, call.ref), running)
         if not isinstance(report, Failed):
             return report
         kill_marked(call.mark, FAILED_ATTEMPT_GRACE)
@@ -194,7 +198,7 @@ class ThreadExecutor(Executor):
         final = self._finals[call.ref] = SimpleQueue()
         try:
             self._workers.submit(call)
-            if running.cancelled.is_set():  # perhaps before the workers knew of the call
+            if running.is_cancelled:  # perhaps before the workers knew of the call
                 self._workers.terminate(call.ref, FAILED_ATTEMPT_GRACE)
             return final.get()
         except Exception as error:  # noqa: BLE001 - whatever it is, without a report nobody would go on
