@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 LIMITED = """\
@@ -51,12 +53,16 @@ def test_what_is_given_and_what_is_configured_is_shown(limited):
     assert "PRIORITY" not in limited("executions", "tasks", 2).stdout.upper()
 
 
-def test_a_resume_keeps_limits_but_for_those_it_is_given(limited):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_resume_keeps_limits_but_for_those_it_is_given(limited, number):
     running = limited.run_until_gate("--pool", "database=1", "--max-concurrency", 2)
-    running.terminate()
-    limited.open_gate()
-    assert running.wait(60) == 143
+    running.send_signal(number)
+    if number == signal.SIGTERM:
+        limited.open_gate()
+    assert running.wait(60) in (143, -signal.SIGKILL)
     assert [each["attempts"] for each in limited.json("executions", "tasks", 1)] == [1, 0]
+    assert limits(limited) == (2, None, {"database": 1})
+    limited.open_gate()
     limited("executions", "resume", 1, "--max-concurrency", 7)
     assert limits(limited) == (7, None, {"database": 1})
 
