@@ -92,10 +92,12 @@ class OperationTask(BaseTask):
                  pool: str | None = None, ctx: WorkflowContext | None = None) -> None:
         super().__init__(ctx)
         self.name = operation_task_name(actor, interface_name, operation_name)
+        context = self.workflow_context
+        if "interfaces" not in vars(actor):
+            context.note_single_read()
         operation = _operation(actor, interface_name, operation_name)
         if operation is None:
             raise OperationNotFoundError(_explain_missing(actor, interface_name, operation_name))
-        context = self.workflow_context
         self.actor = actor
         self.interface_name = interface_name
         self.operation_name = operation_name

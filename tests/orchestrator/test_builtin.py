@@ -21,10 +21,10 @@ from aria_core.orchestrator.builtin import (
     uninstall_node,
 )
 from aria_core.orchestrator.compiler import compile_graph
-from aria_core.orchestrator.context.workflow import WorkflowContext
+from aria_core.orchestrator.context.workflow import WorkflowContext, current
 from aria_core.orchestrator.decorators import workflow
 from aria_core.orchestrator.exceptions import CyclicGraphError, OperationNotFoundError
-from aria_core.orchestrator.tasks import StubTask, WorkflowTask
+from aria_core.orchestrator.tasks import OperationTask, StubTask, WorkflowTask
 
 INSTALL = [["create"], ["pre_configure_source", "pre_configure_target"], ["configure"],
            ["post_configure_source", "post_configure_target"], ["start"], ["add_source", "add_target"]]
@@ -87,21 +87,25 @@ class TestOrder:
         assert compile_graph(BUILTIN_WORKFLOWS[name](ctx), lambda name: None)
 
     @pytest.mark.parametrize("name", ["install", "uninstall", "start", "stop"])
-    def test_many_nodes_take_as_few_statements_as_one(self, make_service, session, name):
-        def statements(service):
-            key = service.id
-            session.commit()
-            session.expunge_all()
-            asked = []
-            event.listen(session.get_bind(), "before_cursor_execute", lambda *_: asked.append(1))
-            row = session.get_one(Service, key)
-            assert len(list(BUILTIN_WORKFLOWS[name](WorkflowContext("test", row)).tasks)) == len(row.nodes)
-            return len(asked)
+    def test_many_nodes_take_as_few_statements_as_one(self, make_service, statements, name):
+        def plan(service):
+            tasks = BUILTIN_WORKFLOWS[name](WorkflowContext("test", service)).tasks
+            assert len(list(tasks)) == len(service.nodes)
 
-        few = statements(make_service({"db": [], "n": ["db"]}))
+        few = statements(make_service({"db": [], "n": ["db"]}), plan)
         names = [f"n{each}" for each in range(30)]
-        many = statements(make_service({"db": [], **{each: ["db"] for each in names}}, name="many"))
+        many = statements(make_service({"db": [], **{each: ["db"] for each in names}}, name="many"), plan)
         assert few == many < 30
+
+    def test_tasks_for_one_node_after_the_other_soon_take_no_more_statements(self, make_service, statements):
+        def plan(service):
+            with current.push(WorkflowContext("test", service)):
+                tasks = [OperationTask(node, "Standard", "create") for node in service.nodes.values()]
+            assert {task.function for task in tasks} == {"package.module:create"}
+
+        some = statements(make_service({f"n{each}": [] for each in range(20)}), plan)
+        many = statements(make_service({f"n{each}": [] for each in range(40)}, name="many"), plan)
+        assert some == many
 
     def test_two_relationships_to_one_node_are_one_dependency(self, make_service):
         ctx = WorkflowContext("test", make_service({"db": [], "app": ["db", "db"]}))
@@ -111,6 +115,21 @@ class TestOrder:
         ctx = WorkflowContext("test", make_service({"hen": ["egg"], "egg": ["hen"]}))
         with pytest.raises(CyclicGraphError, match=r"install_node\.\w+ waits for install_node\.\w+ waits"):
             compile_graph(install(ctx), lambda name: None)
+
+
+@pytest.fixture
+def statements(session):
+    """How many statements something takes on a service that was not read before."""
+    def count(service, use):
+        key = service.id
+        session.commit()
+        session.expunge_all()
+        asked = []
+        event.listen(session.get_bind(), "before_cursor_execute", lambda *_: asked.append(1))
+        use(session.get_one(Service, key))
+        return len(asked)
+
+    return count
 
 
 class TestLifeOfANode:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from aria_core.storage.model import ModelStorage
     from aria_core.storage.resource import ResourceStorage
 
+_FEW = 10
+"""Actors whose operations are read one by one."""
+
 
 class WorkflowContext:
     """The ``ctx`` of a workflow function.
@@ -41,6 +44,7 @@ class WorkflowContext:
         self._model = model
         self._resource = resource
         self._has_read_operations = False
+        self._single_reads = 0
 
     def __repr__(self) -> str:
         return f"<WorkflowContext {self.workflow_name!r} of service {self.service.name!r}>"
@@ -63,12 +67,21 @@ class WorkflowContext:
     def nodes(self) -> list[Node]:
         """The nodes of this service, and of no other, in the order they were made."""
         nodes = sorted(self.service.nodes.values(), key=lambda node: node.id or 0)
+        self._read_operations()
+        return nodes
+
+    def note_single_read(self) -> None:
+        """The operations of one actor are about to be read. After a few, those of all nodes are."""
+        self._single_reads += 1
+        if self._single_reads > _FEW:
+            self._read_operations()
+
+    def _read_operations(self) -> None:
         if not self._has_read_operations:  # one by one would take a thousand nodes seconds
             from aria_core.orchestrator.context.reading import read_operations
 
             read_operations(self.service)
             self._has_read_operations = True
-        return nodes
 
     @property
     def node_templates(self) -> list[NodeTemplate]:
