@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, requires
 
 OURS = "aria-core"
 
+_FOR_OURSELVES = ("test", "bench")
+"""Extras that nobody needs to use ARIA."""
 _EXTRA = re.compile(r"""(?P<name>[A-Za-z0-9._-]+).*;.*extra\s*==\s*["'](?P<extra>[^"']+)["']""")
 
 
@@ -33,6 +35,6 @@ def extra_of(module: str) -> str | None:
     except PackageNotFoundError:
         return None
     for match in filter(None, map(_EXTRA.match, requirements)):
-        if normal(match["name"]) == wanted and match["extra"] != "test":
+        if normal(match["name"]) == wanted and match["extra"] not in _FOR_OURSELVES:
             return match["extra"]
     return None

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Literal, cast
 
 from aria_core.modeling.states import ExecutionState, NodeState, TaskState
-from aria_core.orchestrator.backlog import Backlog
 from aria_core.orchestrator.draft import Draft, record
-from aria_core.orchestrator.events import TaskEvent, TaskEventKind, WorkflowEvent, WorkflowEventKind
+from aria_core.orchestrator.events import TaskEventKind, WorkflowEvent, WorkflowEventKind
 from aria_core.orchestrator.inbox import Begun, CancelSeen, Heartbeat, Message, OwnershipLost, StopAsked
 from aria_core.orchestrator.letting_go import end_calls
+from aria_core.orchestrator.pace import Pace
 from aria_core.orchestrator.progress import Progress, TaskProgress, failure_text, is_done, judged
 from aria_core.orchestrator.ready import TaskQueue
 from aria_core.orchestrator.sending import send
@@ -51,7 +51,7 @@ class Engine:
         self._watch = Watch()
         self._stop_at: float | None = None
         self._error: str | None = None
-        self._backlog = Backlog()
+        self._pace = Pace()
         self._now = around.clock.now()
         self._is_heard = True
 
@@ -78,7 +78,7 @@ class Engine:
             self._dispatch()
             self._end_if_nothing_is_left()
             if self._commit() and not self.ended:
-                messages = self._around.inbox.take(self._patience())
+                messages = self._listen()
                 self._now = self._around.clock.now()
                 self._fire_timers()  # first: a retry must be stored as one before it is sent again
                 self._receive(messages)
@@ -87,6 +87,14 @@ class Engine:
         return self.claim.state
 
     # --- what arrives
+
+    def _listen(self) -> list[Message]:
+        messages = self._around.inbox.take(self._patience())
+        pause = self._pace.gathering(len(self._in_flight) - len(messages)) if messages else 0.0
+        if pause and not self._ready:  # else there is better to do than to wait for more of them
+            self._around.clock.sleep(pause)
+            messages += self._around.inbox.take(0)
+        return messages
 
     def _receive(self, messages: Iterable[Message]) -> None:
         for message in messages:
@@ -112,7 +120,7 @@ class Engine:
         if begun is not None:
             self._note_begin(task, begun, ended)
         if task.began is not None:
-            self._backlog.observe(ended - task.began)
+            self._pace.note_call(ended - task.began)
         if isinstance(report, Succeeded):
             self._succeed(task, report)
         else:
@@ -127,8 +135,7 @@ class Engine:
     def _note_begins(self) -> None:
         """Store that a call runs, if it still does: one that ends soon costs one commit, not two."""
         for ref, begun in self._around.inbox.lasting():
-            task = self._in_flight.get(ref)
-            if task is not None:
+            if (task := self._in_flight.get(ref)) is not None:
                 self._note_begin(task, begun, self._around.clock.monotonic())
                 task.state = TaskState.STARTED
                 self._touch(task)
@@ -185,9 +192,8 @@ class Engine:
         if self._mode != "running":
             task.interrupt(task.reason or "", begun=False)
             return
-        now = self._around.clock
-        task.due_at = now.now() + timedelta(seconds=wait)
-        heapq.heappush(self._retries, (now.monotonic() + wait, task.row.position, task))
+        task.due_at = self._around.clock.now() + timedelta(seconds=wait)
+        heapq.heappush(self._retries, (self._around.clock.monotonic() + wait, task.row.position, task))
 
     # --- what follows
 
@@ -223,7 +229,7 @@ class Engine:
             return
         now = self._around.clock.now()
         slots = self._around.executor.slots
-        room = None if slots is None else slots + self._backlog.size(slots) - len(self._in_flight)
+        room = None if slots is None else slots + self._pace.backlog(slots) - len(self._in_flight)
         while (room is None or room > 0) and (task := self._ready.take()) is not None:
             task.begin_attempt(now)
             self._in_flight[task.ref] = task
@@ -258,8 +264,8 @@ class Engine:
         self._stop_at = deadline if self._stop_at is None else min(self._stop_at, deadline)
 
     def _withdraw(self) -> None:
-        for ref in self._around.executor.withdraw([ref for ref, task in self._in_flight.items()
-                                                   if task.began is None]):
+        waiting = [ref for ref, task in self._in_flight.items() if task.began is None]
+        for ref in self._around.executor.withdraw(waiting):
             task = self._in_flight.pop(ref)
             task.interrupt("withdrawn before it began", begun=False)
             self._touch(task)
@@ -333,16 +339,18 @@ class Engine:
 
     def _commit(self) -> bool:
         """Write the draft, then act on it; False if the plan changed and must be made anew."""
+        began = self._around.clock.monotonic()
         if not self._draft.writes_something:
             self._after_commit()
             return True
-        if not self.ended and self._around.clock.monotonic() < (self._draft.may_wait_until or 0.0):
+        if not self.ended and began < (self._draft.may_wait_until or 0.0):
             return True
         try:
             self.claim = record(self._around.ledger, self._around.clock, self.claim, self._draft.batch())
         except ClaimChangedError as changed:
             self._start_over_as_cancelling(changed.claim)
             return False
+        self._pace.note_commit(self._around.clock.monotonic() - began)
         self._draft.stored()
         self._after_commit()
         if self.claim.state == ExecutionState.CANCELLING and self._mode != "cancelling" and not self.ended:
@@ -374,13 +382,9 @@ class Engine:
         self._draft.touched[task.row.id] = task
         self._draft.may_wait_until = None
 
-    def _edit(self, edits: Iterable[Edit]) -> None:
-        for edit in edits if self._around.executor.runs_operations else ():
-            if self._around.calls.owns(edit):
-                self._draft.edits.append(edit)
-            else:
-                self._around.log("WARNING", f"the {edit.kind} {edit.owner} is not of this service: its "
-                                            f"attribute {edit.name!r} was not changed")
+    def _edit(self, edits: Sequence[Edit]) -> None:
+        if edits and self._around.executor.runs_operations:
+            self._draft.edits += self._around.own(edits)
 
     def _set_node(self, task: TaskProgress, state: str | None) -> None:
         if task.lifecycle is not None and state is not None and self._around.executor.runs_operations:
@@ -388,10 +392,7 @@ class Engine:
 
     def _tell(self, task: TaskProgress, kind: TaskEventKind, traceback: str | None = None) -> None:
         if self._is_heard:
-            failed = kind in ("failed", "retrying")
-            self._draft.events.append(TaskEvent(
-                kind, self.claim.execution, task.row.id, task.row.name, task.attempts,
-                self._around.clock.now(), task.reason if failed else None, traceback or None))
+            self._draft.events.append(task.event(kind, self._around.clock.now(), traceback))
 
     def _announce(self, kind: WorkflowEventKind, error: str | None = None) -> None:
         self._draft.events.append(WorkflowEvent(

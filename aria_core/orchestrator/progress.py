@@ -11,6 +11,7 @@ from typing import Any
 
 from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.states import ExecutionState, TaskState, check_task_transition, lifecycle_states
+from aria_core.orchestrator.events import TaskEvent, TaskEventKind
 from aria_core.storage.records import ProgressRow, TaskRow, Transition
 from aria_core.worker.calls import LONGEST_WAIT, CallRef, Failed, Lost
 from aria_core.worker.logs import storable
@@ -203,6 +204,12 @@ class TaskProgress:
         if self.attempts == 1 and self.state == TaskState.SUCCESS and self.result is self.reason is None:
             return _FIRST_SUCCESS
         return _WRITTEN[self.state]
+
+    def event(self, kind: TaskEventKind, at: datetime, traceback: str | None) -> TaskEvent:
+        """What listeners are told of its current attempt."""
+        reason = self.reason if kind in ("failed", "retrying") else None
+        return TaskEvent(kind, self.execution, self.row.id, self.row.name, self.attempts, at, reason,
+                         traceback or None)
 
     def stored(self) -> None:
         """The transition was committed."""

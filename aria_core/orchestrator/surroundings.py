@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import SystemRandom
 from typing import Protocol
@@ -103,3 +103,14 @@ class Surroundings:
     grace: float = TERMINATE_GRACE
     random: Callable[[], float] = SystemRandom().random
     """Numbers from 0 to 1, for the jitter of retries."""
+
+    def own(self, edits: Iterable[Edit]) -> list[Edit]:
+        """The edits of this execution's service; of others the log tells."""
+        owned = []
+        for edit in edits:
+            if self.calls.owns(edit):
+                owned.append(edit)
+            else:
+                self.log("WARNING", f"the {edit.kind} {edit.owner} is not of this service: its attribute "
+                                    f"{edit.name!r} was not changed")
+        return owned

@@ -1,0 +1,49 @@
+"""How long calls and commits took of late, and what follows from it."""
+
+from __future__ import annotations
+
+WORTH = 0.005
+"""Seconds of work that may wait at the executor."""
+MOST = 64
+"""Calls that may wait for each slot."""
+WEIGHT = 0.2
+"""How much the newest duration counts."""
+A_LOOK = 0.0001
+"""Seconds that it takes at least to wait and look again."""
+
+
+class Pace:
+    """Means of the durations of calls and commits, the newest of which count most."""
+
+    def __init__(self) -> None:
+        self._call: float | None = None
+        self._commit = 0.0
+
+    def note_call(self, duration: float) -> None:
+        """Note how long a call ran, in seconds."""
+        self._call = duration if self._call is None else self._call + WEIGHT * (duration - self._call)
+
+    def note_commit(self, duration: float) -> None:
+        """Note how long a transaction took, in seconds."""
+        self._commit += WEIGHT * (duration - self._commit)
+
+    def backlog(self, slots: int) -> int:
+        """How many calls may wait at the executor beside those that run.
+
+        That is about 5 ms of recent work, so that short tasks flow and long ones wait with us: what does
+        can still be ordered, cancelled and given to another runner.
+        """
+        if self._call is None:
+            return 0
+        return slots * min(MOST, int(WORTH / max(self._call, WORTH / MOST)))
+
+    def gathering(self, left: int) -> float:
+        """For how many seconds the ends of the calls that are left are worth waiting for; mostly 0.
+
+        It is where they need less than half of the commit they would take for themselves, as short calls
+        do beside an fsync.
+        """
+        if left < 1 or self._call is None:
+            return 0.0
+        wait = A_LOOK + left * self._call
+        return wait if wait < self._commit / 2 else 0.0
