@@ -20,7 +20,8 @@ def test_nothing_waits_at_the_executor_before_a_call_has_ended() -> None:
     assert Pace().backlog(4) == 0
 
 
-@pytest.mark.parametrize(("seconds", "each"), [(0.0, MOST), (0.00001, MOST), (0.001, 5), (0.0049, 1), (0.0051, 0)])
+@pytest.mark.parametrize(("seconds", "each"), [
+    (0.0, MOST), (0.00001, MOST), (0.001, 5), (0.0049, 1), (0.0051, 0)])
 def test_about_five_milliseconds_of_work_wait_for_each_slot(seconds: float, each: int) -> None:
     assert pace(seconds).backlog(4) == 4 * each
 
