@@ -8,8 +8,8 @@ MOST = 64
 """Calls that may wait for each slot."""
 WEIGHT = 0.2
 """How much the newest duration counts."""
-A_LOOK = 0.0001
-"""Seconds that it takes at least to wait and look again."""
+A_LOOK = 0.00003
+"""Seconds that are waited at least."""
 
 
 class Pace:
@@ -40,10 +40,10 @@ class Pace:
     def gathering(self, left: int) -> float:
         """For how many seconds the ends of the calls that are left are worth waiting for; mostly 0.
 
-        It is where they need less than half of the commit they would take for themselves, as short calls
+        It is where they need less time than the commit that they would have for themselves, as short calls
         do beside an fsync.
         """
         if left < 1 or self._call is None:
             return 0.0
         wait = A_LOOK + left * self._call
-        return wait if wait < self._commit / 2 else 0.0
+        return wait if wait < self._commit else 0.0
