@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.modeling.models import Execution, Node, Service, Task
@@ -114,8 +114,8 @@ def _write_of_kind(connection: Connection, column: str, edits: Sequence[Edit]) -
 
 @lru_cache(maxsize=8)
 def _upsert(dialect: str, column: str) -> Any:
-    module = postgresql if dialect == "postgresql" else sqlite
-    new = module.insert(_attribute)
+    # All drivers of a dialect come with it, which takes as long as a few statements.
+    new = import_module(f"sqlalchemy.dialects.{dialect}").insert(_attribute)
     return new.on_conflict_do_update(index_elements=[column, "name"], set_={"value": new.excluded.value})
 
 
