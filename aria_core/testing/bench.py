@@ -85,12 +85,16 @@ class Bench:
         return self._count
 
     def submit(self, operation: str, attempt: int = 1, **arguments: Any) -> CallRef:
-        """Submit a call of one of `aria_core.testing.operations`, on the node `NODE`."""
-        ref = CallRef(3, self.next_number(), attempt)
-        self.executor.submit(Call(ref, f"{OPERATIONS}:{operation}", arguments, Actor("node", NODE, "node"),
-                                  name=f"Test:{operation}@node:node", service=1, service_name="service",
-                                  origin=self.origin))
-        return ref
+        """Submit such a `call`."""
+        call = self.call(operation, attempt, **arguments)
+        self.executor.submit(call)
+        return call.ref
+
+    def call(self, operation: str, attempt: int = 1, **arguments: Any) -> Call:
+        """A call of one of `aria_core.testing.operations`, on the node `NODE`."""
+        return Call(CallRef(3, self.next_number(), attempt), f"{OPERATIONS}:{operation}", arguments,
+                    Actor("node", NODE, "node"), name=f"Test:{operation}@node:node", service=1,
+                    service_name="service", origin=self.origin)
 
     def finish(self, ref: CallRef) -> FinalReport:
         """Wait for the final report."""

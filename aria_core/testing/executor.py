@@ -208,6 +208,13 @@ class ExecutorContract:
         release()
         assert isinstance(bench.finish(long), Succeeded)
 
+    def test_a_batch_is_taken_over_as_a_whole(self, bench: Bench) -> None:
+        calls = [bench.call("nothing") for _ in range(50)]
+        assert bench.executor.submit_all(calls) == []
+        for call in calls:
+            assert isinstance(bench.finish(call.ref), Succeeded)
+        assert bench.executor.submit_all([]) == []
+
     def test_withdrawn_calls_never_run_and_all_others_do(self, bench: Bench) -> None:
         slots = bench.needs("runs_operations", at_least_slots=1)
         effects = bench.directory / "effects"
@@ -322,6 +329,10 @@ class ExecutorContract:
         bench.executor.close(SECOND)
         with pytest.raises(RuntimeError, match="closed"):
             bench.submit("nothing")
+        calls = [bench.call("nothing") for _ in range(3)]
+        refused = bench.executor.submit_all(calls)
+        assert [ref for ref, _ in refused] == [call.ref for call in calls]
+        assert all("closed" in str(error) for _, error in refused)
 
     def test_closing_twice_is_harmless(self, bench: Bench) -> None:
         bench.run("nothing")
