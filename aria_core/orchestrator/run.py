@@ -160,7 +160,6 @@ class Run:
     def _run_engine(self, service: Service, code: str | None, rows: list[TaskRow]) -> str:
         for row in rows:
             self._secrets.learn_arguments(row)
-        self._executor.open(self._inbox)
         around = Surroundings(
             self._model.ledger, self._executor, self._inbox,
             CallMaker(self._model, self._plugins, service, self._execution.workflow_name, code=code,
@@ -169,7 +168,9 @@ class Run:
         budget = RetryBudget(self._execution.retry_budget, self._execution.failed_attempts or 0)
         progress = Progress(self._claim.execution, rows, budget)
         ready = queue_for(progress.tasks, read_limits(self._model, self._execution))
-        return Engine(around, self._claim, progress, ready).run()
+        engine = Engine(around, self._claim, progress, ready)
+        self._executor.open(self._inbox)  # last: nothing is started for what cannot be read
+        return engine.run()
 
     def _flush(self, ref: CallRef, edits: list[Edit]) -> None:
         self._secrets.learn(edits)

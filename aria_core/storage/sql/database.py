@@ -17,6 +17,7 @@ from aria_core.exceptions import StorageError, StorageLostError, StorageUnavaila
 from aria_core.storage.sql.failures import connection_is_doubtful, first_line, is_busy, meaning_of
 from aria_core.storage.sql.lock_holder import describe_lock_holder
 from aria_core.storage.sql.opened_files import OpenedFiles
+from aria_core.storage.sql.prepared import PreparedStatements
 
 BUSY_TIMEOUT = 10.0
 """Seconds a SQLite connection waits for another process's write."""
@@ -48,6 +49,8 @@ class Database:
         self._reader: Engine | None = None
         self._writer: Engine | None = None
         self._kept: Connection | None = None
+        self.statements = PreparedStatements()
+        """What the hot path executes here."""
 
     @property
     def file(self) -> Path | None:

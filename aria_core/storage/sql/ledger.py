@@ -42,7 +42,6 @@ from aria_core.storage.records import (
 )
 from aria_core.storage.sql.database import Database
 from aria_core.storage.sql.migrations import Revisions
-from aria_core.storage.sql.prepared import PreparedStatements
 from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
     NEW_TASK_COLUMNS,
@@ -82,7 +81,7 @@ class SqlLedger(Ledger):
     def __init__(self, database: Database, revisions: Revisions) -> None:
         self._database = database
         self._revisions = revisions
-        self._statements = PreparedStatements()
+        self._statements = database.statements
 
     def claim_new(self, new: NewExecution) -> Claim:
         """See `Ledger.claim_new`."""
