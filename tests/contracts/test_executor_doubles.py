@@ -328,6 +328,18 @@ class OneProcessEach(FutureExecutor):
         self._pool.shutdown(wait=False)
 
 
+class TakesTheFirstOfABatch(Wrapped):
+    def submit_all(self, calls: Iterable[Call]) -> list[tuple[CallRef, Exception]]:
+        return super().submit_all(list(calls)[:1])
+
+
+class RefusesWhatItRuns(Wrapped):
+    def submit_all(self, calls: Iterable[Call]) -> list[tuple[CallRef, Exception]]:
+        new = list(calls)
+        super().submit_all(new)
+        return [(call.ref, RuntimeError("no")) for call in new]
+
+
 class TakesCallsWhenClosed(Wrapped):
     def __init__(self) -> None:
         super().__init__()
@@ -390,6 +402,7 @@ DOUBLES: dict[str, tuple[type[Executor], ...]] = {
     "test_never_more_calls_run_at_once_than_there_are_slots": (Overbooks,),
     "test_as_many_calls_run_at_once_as_there_are_slots": (Underbooks,),
     "test_a_long_call_holds_no_short_one_back_while_a_slot_is_free": (DealsInTurn, Underbooks),
+    "test_a_batch_is_taken_over_as_a_whole": (TakesTheFirstOfABatch, RefusesWhatItRuns),
     "test_withdrawn_calls_never_run_and_all_others_do": (PretendsToWithdraw, WithdrawsAndRuns),
     "test_what_has_begun_is_not_withdrawn": (PretendsToWithdraw,),
     "test_terminating_ends_the_call_and_all_it_has_started": (ReportsInsteadOfKilling,),
