@@ -37,7 +37,9 @@ def _made(around: Surroundings, task: TaskProgress) -> list[Call]:
         around.inbox(Failed(task.ref, ALWAYS_CUT_OFF, retry=False))
         return []
     try:
-        return [ride_out(around.clock, lambda _: around.calls.make(task))]
+        if task.row.dynamic or task.row.plugin_id is not None:  # something must be read
+            return [ride_out(around.clock, lambda _: around.calls.make(task))]
+        return [around.calls.make(task)]
     except StorageUnavailableError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever an extension raises fails this task, not the runner

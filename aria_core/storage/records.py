@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from aria_core.worker.calls import Edit
 
@@ -90,8 +90,7 @@ class TaskRow:
     progress_message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """One task's change, made only if its row still has `before` and `attempts`."""
 
     task: int
