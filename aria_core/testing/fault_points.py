@@ -214,4 +214,7 @@ def _send(pid: int, number: int) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+    try:
+        return path.read_text().splitlines()
+    except FileNotFoundError:  # also if a meeting ends right now
+        return []

@@ -153,6 +153,7 @@ INTERRUPTED = """
     from aria_plugins.executors.thread import ThreadExecutor
     from aria_plugins.storage.file import FileStorage
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore it
     url, resources, service, steps, effects = sys.argv[1:]
     model, files = SqlModelStorage(url), FileStorage(directory=Path(resources))
     model.open(); files.open()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, text, update
+from sqlalchemy import Integer, String, bindparam, text, update
 
 from aria_core.modeling.models import Task
 from aria_core.orchestrator import engine, log_writer, progress, run, sending, worker_process, workflow_runner
@@ -39,8 +39,7 @@ def dispatch_before_commit() -> None:
     def send_first(self):
         sends, before = self._draft.sends, _lines("begin")
         if sends and not before:
-            for task, _ in sends:
-                sending.send(self._around, task)
+            sending.send(self._around, [task for task, _ in sends])
             self._draft.sends = []
             _wait_for_more("begin", before)
         return commit(self)
@@ -73,15 +72,15 @@ def attempts_not_counted() -> None:
 
 
 def everything_sent_twice() -> None:
-    def send_twice(around, task):
-        sending.send(around, task)
-        sending.send(around, task)
+    def send_twice(around, tasks):
+        sending.send(around, tasks)
+        sending.send(around, tasks)
 
     engine.send = send_twice
 
 
 def success_without_running() -> None:
-    engine.send = lambda around, task: around.inbox(Succeeded(task.ref))
+    engine.send = lambda around, tasks: [around.inbox(Succeeded(task.ref)) for task in tasks]
 
 
 def dependents_wait_for_nobody() -> None:
@@ -115,10 +114,15 @@ def no_fence() -> None:
                            .values(batch=claim.batch + 1, **changes))
         return replace(claim, batch=claim.batch + 1, state=changes.get("state", claim.state))
 
+    def unguarded(columns):
+        holds = (bindparam("b_state", type_=String).is_not(None),
+                 bindparam("b_attempts", type_=Integer).is_not(None))
+        changed = [(_task.c[name], bindparam(f"n_{name}")) for name in columns]
+        statement = update(_task).where(_task.c.id == bindparam("b_id"), *holds).ordered_values(*changed)
+        return statement, [*(f"n_{name}" for name in columns), "b_id", "b_state", "b_attempts"]
+
     Ledger._pass_fence = pass_fence
-    ledger.transition_statement = lambda columns: (
-        update(_task).where(_task.c.id == bindparam("b_id"))
-        .values({name: bindparam(f"n_{name}") for name in columns}))
+    ledger.transition = unguarded
     run.Lease._look = lambda self: None
 
 
@@ -209,16 +213,18 @@ def node_states_not_written() -> None:
 
 
 def node_states_of_another() -> None:
-    lifecycle = TaskProgress.lifecycle_node.fget
     first: list[int] = []
 
-    def swapped(self):
-        node = lifecycle(self)
-        if node is not None and node not in first[:2]:
+    def set_another(self, task, state):
+        node = task.lifecycle_node
+        if node is None or state is None:
+            return
+        if node not in first[:2]:
             first.append(node)
-        return first[1 - first.index(node)] if node in first[:2] and len(first) > 1 else node
+        swapped = first[1 - first.index(node)] if node in first[:2] and len(first) > 1 else node
+        self._draft.nodes[swapped] = state
 
-    TaskProgress.lifecycle_node = property(swapped)
+    Engine._set_node = set_another
 
 
 def logs_of_another() -> None:
@@ -245,16 +251,16 @@ def commits_are_lost() -> None:
 
 
 def success_written_twice() -> None:
-    write = ledger._write_transitions
+    write = Ledger._write_transitions
 
-    def write_twice(connection, batch):
-        write(connection, batch)
-        for each in batch.transitions:
+    def write_twice(self, connection, transitions):
+        write(self, connection, transitions)
+        for each in transitions:
             if each.changes["state"] == "success":
                 connection.execute(
                     update(_task).where(_task.c.id == each.task).values(state="success"))
 
-    ledger._write_transitions = write_twice
+    Ledger._write_transitions = write_twice
 
 
 def epoch_stays() -> None:
