@@ -56,8 +56,7 @@ class CallMaker:
         """See `Calls.make`; raises what an argument's expression or a missing plugin raises."""
         row = task.row
         arguments = self._evaluated(row) if row.dynamic else row.arguments
-        if row.secret:
-            self._secrets.learn_arguments(row, arguments)
+        self._secrets.learn_arguments(row, arguments)
         plugin, workdir = (None, None) if row.plugin_id is None else self._environment(row.plugin_id)
         call = Call(
             ref=task.ref, function=row.function or "", name=row.name, interface=row.interface_name,

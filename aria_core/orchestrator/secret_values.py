@@ -53,6 +53,8 @@ class ServiceSecrets(SecretValues):
 
         Without `evaluated` those that are expressions are passed over.
         """
+        if not task.secret:  # as nearly all, of which there may be a million
+            return
         arguments = task.arguments if evaluated is None else evaluated
         known = (name for name in task.secret
                  if name != _SETTINGS and (evaluated is not None or name not in task.dynamic))
