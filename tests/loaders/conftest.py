@@ -8,11 +8,26 @@ from textwrap import dedent
 
 import pytest
 
-from aria_core import LoadedTemplate, LoadError
+from aria_core import LoadedTemplate, LoadError, OperationSpec
 from aria_plugins.loaders.tosca import ToscaLoader
 
 Load = Callable[..., LoadedTemplate]
 Refuse = Callable[..., list[str]]
+LoadOperation = Callable[[str], OperationSpec]
+
+OPERATION = """
+topology_template:
+  node_templates:
+    one:
+      type: tosca.nodes.Root
+      interfaces:
+        Standard:
+          create:
+            implementation:
+              primary: create.sh
+              dependencies: {settings}
+"""
+"""Its settings stand in line 11 of the file."""
 
 
 @pytest.fixture
@@ -40,3 +55,13 @@ def refuse(load: Load, tmp_path: Path) -> Refuse:
         return [each.replace(f"{tmp_path}/", "") for each in caught.value.problems]
 
     return problems
+
+
+@pytest.fixture
+def load_operation(load: Load) -> LoadOperation:
+    """Load an operation with these settings."""
+    def loaded(settings: str) -> OperationSpec:
+        found = load(OPERATION.format(settings=settings), files={"create.sh": ""})
+        return found.template.nodes["one"].interfaces["Standard"].operations["create"]
+
+    return loaded

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aria_core import LoadError, TemplateSpec
-from aria_plugins.loaders.tosca import ToscaLoader
-
-OPERATION = """
-tosca_definitions_version: tosca_simple_yaml_1_3
-topology_template:
-  node_templates:
-    one:
-      type: tosca.nodes.Root
-      interfaces:
-        Standard:
-          create:
-            implementation:
-              primary: create.sh
-              dependencies: {settings}
-"""
 
 POLICIES = """
-tosca_definitions_version: tosca_simple_yaml_1_3
 imports: [aria-1.0]
 topology_template:
   inputs: {{most: {{type: integer, default: 2}}}}
@@ -38,20 +22,12 @@ topology_template:
 """
 
 
-def load(folder: Path, text: str) -> TemplateSpec:
-    (folder / "create.sh").touch()
-    source = folder / "template.yaml"
-    source.write_text(text)
-    return ToscaLoader().load(source, Path.read_bytes).template
-
-
 def limits(template: TemplateSpec) -> list[int | None]:
     return [each.max_concurrency for each in template.nodes.values()]
 
 
-def test_an_operation_names_its_priority_and_its_pool(tmp_path: Path) -> None:
-    template = load(tmp_path, OPERATION.format(settings="[aria.priority > -5, aria.pool > data base]"))
-    operation = template.nodes["one"].interfaces["Standard"].operations["create"]
+def test_an_operation_names_its_priority_and_its_pool(load_operation: Any) -> None:
+    operation = load_operation("[aria.priority > -5, aria.pool > data base]")
     assert (operation.priority, operation.pool) == (-5, "data base")
 
 
@@ -60,10 +36,11 @@ def test_an_operation_names_its_priority_and_its_pool(tmp_path: Path) -> None:
     ("aria.priority > true", "a whole number"), ("aria.priority > 2147483648", "a whole number"),
     ("aria.pool > [a]", "the name of a pool"), ('aria.pool > ""', "the name of a pool"),
     ('aria.pool > " a"', "the name of a pool"), ("aria.pool > 7", "the name of a pool")])
-def test_a_value_that_does_not_fit_is_a_located_problem(tmp_path: Path, setting: str, takes: str) -> None:
-    problem = rf"template.yaml:12:\d+: the setting `{setting.split(maxsplit=1)[0]}` takes {takes}"
+def test_a_value_that_does_not_fit_is_a_located_problem(
+        load_operation: Any, setting: str, takes: str) -> None:
+    problem = rf"service.yaml:11:\d+: the setting `{setting.split(maxsplit=1)[0]}` takes {takes}"
     with pytest.raises(LoadError, match=problem):
-        load(tmp_path, OPERATION.format(settings=f"['{setting}']"))
+        load_operation(f"['{setting}']")
 
 
 @pytest.mark.parametrize(("policies", "found"), [
@@ -74,17 +51,18 @@ def test_a_value_that_does_not_fit_is_a_located_problem(tmp_path: Path, setting:
     ("[p: {type: aria.Concurrency, properties: {max_concurrency: 2}, targets: [one]}, "
      "q: {type: aria.Concurrency, properties: {max_concurrency: 3}}]", [2, 3, 3])])
 def test_a_policy_limits_its_targets_and_of_several_the_smallest_holds(
-        tmp_path: Path, policies: str, found: list[int | None]) -> None:
-    assert limits(load(tmp_path, POLICIES.format(policies=policies))) == found
+        load: Any, policies: str, found: list[int | None]) -> None:
+    assert limits(load(POLICIES.format(policies=policies)).template) == found
 
 
 @pytest.mark.parametrize(("policy", "problem"), [
-    ("{type: aria.Concurrency, properties: {max_concurrency: 0}}", r"12:\d+: .*0"),
-    ("{type: aria.Concurrency}", r"12:\d+: .*max_concurrency"),
+    ("{type: aria.Concurrency, properties: {max_concurrency: 0}}", r"service.yaml:11:\d+: .*0"),
+    ("{type: aria.Concurrency}", r"service.yaml:11:\d+: .*max_concurrency"),
     ("{type: aria.Concurrency, properties: {max_concurrency: {get_input: most}}}",
-     r"12:\d+: `max_concurrency` of policy `p` must be a number, not an expression"),
-    ("{type: aria.Concurrency, properties: {max_concurrency: 1}, targets: [four]}", r"12:\d+: .*four")])
-def test_a_policy_that_does_not_fit_is_a_located_problem(tmp_path: Path, policy: str, problem: str) -> None:
+     r"service.yaml:11:\d+: `max_concurrency` of policy `p` must be a number, not an expression"),
+    ("{type: aria.Concurrency, properties: {max_concurrency: 1}, targets: [four]}",
+     r"service.yaml:11:\d+: .*four")])
+def test_a_policy_that_does_not_fit_is_a_located_problem(load: Any, policy: str, problem: str) -> None:
     with pytest.raises(LoadError, match=problem) as refused:
-        load(tmp_path, POLICIES.format(policies=f"[p: {policy}]"))
+        load(POLICIES.format(policies=f"[p: {policy}]"))
     assert len(str(refused.value).splitlines()) == 1

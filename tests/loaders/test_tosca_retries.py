@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aria_core import LoadError, OperationSpec, RetryPolicy
-from aria_plugins.loaders.tosca import ToscaLoader
-
-TEMPLATE = """
-tosca_definitions_version: tosca_simple_yaml_1_3
-topology_template:
-  node_templates:
-    one:
-      type: tosca.nodes.Root
-      interfaces:
-        Standard:
-          create:
-            implementation:
-              primary: create.sh
-              dependencies: {settings}
-"""
+from aria_core import LoadError, RetryPolicy
 
 
-def load(folder: Path, settings: str) -> OperationSpec:
-    (folder / "create.sh").touch()
-    source = folder / "template.yaml"
-    source.write_text(TEMPLATE.format(settings=settings))
-    template = ToscaLoader().load(source, Path.read_bytes).template
-    return template.nodes["one"].interfaces["Standard"].operations["create"]
-
-
-def test_settings_make_one_policy(tmp_path: Path) -> None:
-    operation = load(tmp_path, "[aria.retry_interval > 1, aria.retry_backoff > 2, "
+def test_settings_make_one_policy(load_operation: Any) -> None:
+    operation = load_operation("[aria.retry_interval > 1, aria.retry_backoff > 2, "
                      "aria.retry_max_interval > 60, aria.retry_jitter > 0.5, 'aria.retry_on > [OSError]', "
                      "'aria.abort_on > [shop.Broken]', "
                      "aria.heartbeat_timeout > 3]")
@@ -49,7 +26,8 @@ def test_settings_make_one_policy(tmp_path: Path) -> None:
     ("aria.retry_max_interval > soon", "a number of seconds, or 0"),
     ("aria.retry_on > OSError", "a list of names"), ("aria.abort_on > [1]", "a list of names"),
     ("aria.heartbeat_timeout > -1", "a number of seconds")])
-def test_a_value_that_does_not_fit_is_a_located_problem(tmp_path: Path, setting: str, takes: str) -> None:
-    problem = rf"template.yaml:12:\d+: the setting `{setting.split(maxsplit=1)[0]}` takes {takes}"
+def test_a_value_that_does_not_fit_is_a_located_problem(
+        load_operation: Any, setting: str, takes: str) -> None:
+    problem = rf"service.yaml:11:\d+: the setting `{setting.split(maxsplit=1)[0]}` takes {takes}"
     with pytest.raises(LoadError, match=problem):
-        load(tmp_path, f"['{setting}']")
+        load_operation(f"['{setting}']")
