@@ -130,6 +130,7 @@ if TYPE_CHECKING:
     from aria_core.worker.context import OperationContext as OperationContext
     from aria_core.worker.context import RelationshipOperationContext as RelationshipOperationContext
     from aria_core.worker.ctx_server import ContextServer as ContextServer
+    from aria_core.worker.outcomes import ProcessException as ProcessException
     from aria_core.worker.outcomes import TaskAbortException as TaskAbortException
     from aria_core.worker.outcomes import TaskRetryException as TaskRetryException
     from aria_core.worker.processes import find_marked as find_marked
@@ -217,6 +218,7 @@ _HOMES = {
     "PluginInfo": "aria_core.installer",
     "PluginManager": "aria_core.orchestrator.plugin",
     "PluginSpec": "aria_core.modeling.specification",
+    "ProcessException": "aria_core.worker.outcomes",
     "Read": "aria_core.loader",
     "RelationshipOperationContext": "aria_core.worker.context",
     "RelationshipSpec": "aria_core.modeling.specification",

@@ -24,6 +24,8 @@ SIGNATURES: dict[str, dict[str, Any]] = {
     "decorators.operation": {
         "func": None, "toolbelt": False, "suffix_template": "", "logging_handlers": None},
     "decorators.workflow": {"func": None, "suffix_template": ""},
+    "exceptions.ProcessException": {
+        "command": REQUIRED, "stderr": None, "stdout": None, "return_code": None},
     "exceptions.TaskRetryException": {"message": REQUIRED, "retry_interval": None},
     "plugin.PluginManager": {"model": REQUIRED, "plugins_dir": REQUIRED},
     "plugin.PluginManager.get_plugin_dir": {"self": REQUIRED, "plugin": REQUIRED},
@@ -44,6 +46,7 @@ EXCEPTIONS = {
     "InvalidWorkflowRunnerParams": AriaError,
     "OrchestratorError": AriaError,
     "PluginAlreadyExistsError": AriaError,
+    "ProcessException": RuntimeError,
     "TaskAbortException": RuntimeError,
     "TaskRetryException": RuntimeError,
     "UndeclaredWorkflowError": AriaError,
@@ -100,6 +103,16 @@ def test_a_retry_keeps_its_message_and_its_interval():
     assert str(exceptions.TaskRetryException("later")) == "later"
     assert exceptions.TaskRetryException("later", retry_interval=1.5).retry_interval == 1.5
     assert exceptions.TaskRetryException("later").retry_interval is None
+
+
+def test_a_script_that_ended_badly_is_explained():
+    error = exceptions.ProcessException("run.sh", stderr="bad\n", stdout="out\n", return_code=3)
+    assert str(error) == "run.sh ended with 3: bad"
+    assert (error.command, error.stderr, error.stdout, error.return_code, error.exit_code) == (
+        "run.sh", "bad\n", "out\n", 3, 3)
+    assert error.explanation == 'Command "run.sh" ended with 3\nerror: bad\n\noutput: out\n'
+    assert str(exceptions.ProcessException("run.sh", return_code=-9)) == "run.sh was ended by SIGKILL"
+    assert str(exceptions.ProcessException("run.sh")) == "run.sh did not end well"
 
 
 def test_validating_a_plugin_needs_no_manager():

@@ -19,7 +19,8 @@
 
     RuntimeError
      ├── TaskRetryException                    ctx.task.retry
-     └── TaskAbortException                    ctx.task.abort
+     ├── TaskAbortException                    ctx.task.abort
+     └── ProcessException                      a script or command did not end well
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aria_core.exceptions import AriaError
-from aria_core.worker.outcomes import TaskAbortException, TaskRetryException
+from aria_core.worker.outcomes import ProcessException, TaskAbortException, TaskRetryException
 
 __all__ = [
     "ActiveExecutionsError", "ContextError", "CyclicGraphError", "InvalidPluginError",
     "InvalidWorkflowRunnerParams", "OperationNotFoundError", "OrchestratorError", "PluginAlreadyExistsError",
-    "PluginNotFoundError", "PoolNotFoundError", "TaskAbortException", "TaskNotInGraphError",
-    "TaskRetryException", "UndeclaredWorkflowError", "WorkflowImplementationNotFoundError",
+    "PluginNotFoundError", "PoolNotFoundError", "ProcessException", "TaskAbortException",
+    "TaskNotInGraphError", "TaskRetryException", "UndeclaredWorkflowError",
+    "WorkflowImplementationNotFoundError",
 ]
 
 _SHOWN_TASKS = 10

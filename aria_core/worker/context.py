@@ -116,7 +116,8 @@ class OperationContext:
         return Actors(self._channel)
 
     @lazy
-    def _resources(self) -> Resources:
+    def resources(self) -> Resources:
+        """The files, bit by bit: for those who pass them on. Operations have `get_resource` and so on."""
         return Resources(self._channel, self.flush)
 
     @property
@@ -168,20 +169,20 @@ class OperationContext:
 
     def get_resource(self, path: str) -> bytes:
         """The bytes of a file of the service or its template; ``NotFoundError`` if there is none."""
-        return self._resources.get(path)
+        return self.resources.get(path)
 
     def download_resource(self, destination: str | Path, path: str | None = None) -> None:
         """Copy a file to `destination`, or all files below the folder `path` (None: all) into it."""
-        self._resources.download(destination, path)
+        self.resources.download(destination, path)
 
     def get_resource_and_render(self, path: str, variables: Mapping[str, Any] | None = None) -> str:
         """A file rendered as a template: with `variables`, else with ``ctx``."""
-        return self._resources.render(path, variables)
+        return self.resources.render(path, variables)
 
     def download_resource_and_render(self, destination: str | Path, path: str | None = None,
                                      variables: Mapping[str, Any] | None = None) -> None:
         """Render a file into `destination`; without `path` the file with the destination's name."""
-        self._resources.download_rendered(destination, path, variables)
+        self.resources.download_rendered(destination, path, variables)
 
 
 class NodeOperationContext(OperationContext):

@@ -1,4 +1,4 @@
-"""The ``ctx`` command of scripts. One file, standard library only, so that it starts at once anywhere.
+"""The ``ctx`` command of scripts: one file, for any Python 3, that other hosts are sent as it is.
 
 usage: ctx [-t SECONDS] [-j] [--json-arg-prefix PREFIX] [--socket-url PATH] WORD...
 
@@ -49,11 +49,18 @@ Text is printed as it is, everything else as JSON, null as nothing. The exit cod
 sentence on standard error, or 2 for wrong usage.
 """
 
+
+import binascii
 import contextlib
 import json
 import os
 import socket
 import sys
+
+MYPY = False
+if MYPY:  # typing is slow to import; and annotations are text, for Pythons that know less
+    from collections.abc import Iterator
+    from typing import Any
 
 LIMIT = 16 * 1024 * 1024
 
@@ -66,28 +73,30 @@ class Refused(Exception):
     """The operation refused, or cannot be reached."""
 
 
-def main(arguments: list[str]) -> int:
+def main(arguments: "list[str]") -> int:
     """Run the command; returns its exit code."""
     try:
         options, words = parse(arguments)
-        reply = ask(options, words)
-        if "stop" in reply:
-            print(reply["stop"], file=sys.stderr)  # noqa: T201 - a program's own output
-            return 1
-        write(reply.get("value"), bool(options["json"]))
+        with Operation(str(options["socket"]), seconds(options["timeout"])) as operation:
+            reply = operation.ask({"ask": "ctx", "words": words})
+            if "stop" in reply:
+                print(reply["stop"], file=sys.stderr)
+                return 1
+            value = save(operation, reply["save"]) if "save" in reply else reply.get("value")
+        write(value, bool(options["json"]))
     except Usage as error:
-        print(f"ctx: {error} (ctx --help shows the grammar)", file=sys.stderr)  # noqa: T201
+        print(f"ctx: {error} (ctx --help shows the grammar)", file=sys.stderr)
         return 2
     except (Refused, OSError) as error:
-        print(f"ctx: {error}", file=sys.stderr)  # noqa: T201
+        print(f"ctx: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def parse(arguments: list[str]) -> tuple[dict[str, object], list[object]]:
+def parse(arguments: "list[str]") -> "tuple[dict[str, Any], list[object]]":
     """Options and words; ``Usage`` if there is an unknown option or no word."""
-    options: dict[str, object] = {"timeout": "30", "json": False, "prefix": "@",
-                                  "socket": os.environ.get("ARIA_CTX_SOCKET", "")}
+    options: dict[str, Any] = {"timeout": "30", "json": False, "prefix": "@",
+                               "socket": os.environ.get("ARIA_CTX_SOCKET", "")}
     names = {"-t": "timeout", "--timeout": "timeout", "--json-arg-prefix": "prefix", "--socket-url": "socket"}
     rest = list(arguments)
     while rest and rest[0].startswith("-") and len(rest[0]) > 1:
@@ -97,7 +106,7 @@ def parse(arguments: list[str]) -> tuple[dict[str, object], list[object]]:
         elif option in names and (separator or rest):
             options[names[option]] = value if separator else rest.pop(0)
         elif option in ("-h", "--help"):
-            print(__doc__)  # noqa: T201
+            print(__doc__)
             sys.exit(0)
         else:
             raise Usage(f"{option} is no option, or misses its value")
@@ -116,39 +125,107 @@ def decode(word: str, prefix: str) -> object:
         raise Usage(f"{word!r} is not JSON behind {prefix!r}: {error}") from error
 
 
-def ask(options: dict[str, object], words: list[object]) -> dict[str, object]:
-    """Send the words to the operation and return its answer; ``Refused`` with its sentence."""
+def seconds(given: object) -> float:
+    """A number of seconds; ``Usage`` for anything else."""
     try:
-        seconds = float(str(options["timeout"]))
+        found = float(str(given))
     except ValueError as error:
-        raise Usage(f"{options['timeout']!r} is no number of seconds") from error
-    attempt = os.environ.get("ARIA_ATTEMPT", "").partition("@")[0]
-    hello = {"hello": attempt, "v": 1, "key": os.environ.get("ARIA_CTX_KEY", "")}
-    question = {"ask": "ctx", "number": 1, "words": words, "cwd": os.getcwd()}  # noqa: PTH109 - pathlib is slow
-    lines = "".join(json.dumps(each) + "\n" for each in (hello, question)).encode()
-    try:
-        reply = json.loads(exchange(str(options["socket"]), lines, seconds))
-    except TimeoutError as error:
-        raise Refused(f"the operation did not answer within {seconds:g} seconds") from error
-    except (OSError, ValueError) as error:
-        raise Refused(f"the operation of this script cannot be reached: {error}") from error
-    if "error" in reply:
-        raise Refused(reply["error"])
-    answer: dict[str, object] = reply["answer"]
-    return answer
+        raise Usage(f"{given!r} is no number of seconds") from error
+    if not 0 < found < 1e9:
+        raise Usage(f"{given!r} is no number of seconds to wait")
+    return found
 
 
-def exchange(path: str, lines: bytes, seconds: float) -> bytes:
-    """Send lines and return the line that comes back."""
-    if not path:
-        raise OSError("ARIA_CTX_SOCKET is not set; ctx works in scripts that ARIA runs")
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(seconds)
-        connection.connect(path)
+class Operation:
+    """The operation that runs this script, behind its socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        if not path:
+            raise Refused("ARIA_CTX_SOCKET is not set; ctx works in scripts that ARIA runs")
+        self._path = path
+        self._timeout = timeout
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._stream = self._socket.makefile("rb")
+        self._asked = 0
+
+    def __enter__(self) -> "Operation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()
+        self._socket.close()
+
+    def ask(self, question: "dict[str, Any]") -> "dict[str, Any]":
+        """The answer to a question; ``Refused`` with the operation's sentence."""
+        try:
+            reply = self._exchange(question)
+        except socket.timeout as error:  # noqa: UP041 - before Python 3.10 it was no TimeoutError
+            raise Refused(f"the operation did not answer within {self._timeout:g} seconds") from error
+        except (OSError, ValueError) as error:
+            raise Refused(f"the operation of this script cannot be reached: {error}") from error
+        if "error" in reply:
+            raise Refused(reply["error"])
+        answer: dict[str, Any] = reply["answer"]
+        return answer
+
+    def _exchange(self, question: "dict[str, Any]") -> "dict[str, Any]":
+        lines = [] if self._asked else [self._hello()]
+        self._asked += 1
+        lines.append({**question, "number": self._asked})
         with contextlib.suppress(BrokenPipeError):  # who is refused may still read why
-            connection.sendall(lines)
-        with connection.makefile("rb") as stream:
-            return stream.readline(LIMIT + 1)
+            self._socket.sendall("".join(json.dumps(each) + "\n" for each in lines).encode())
+        reply: dict[str, Any] = json.loads(self._stream.readline(LIMIT + 1).decode())
+        return reply
+
+    def _hello(self) -> "dict[str, Any]":
+        self._socket.settimeout(self._timeout)
+        self._socket.connect(self._path)
+        attempt = os.environ.get("ARIA_ATTEMPT", "").partition("@")[0]
+        return {"hello": attempt, "v": 1, "key": os.environ.get("ARIA_CTX_KEY", "")}
+
+
+def save(operation: Operation, found: "dict[str, Any]") -> str:
+    """Write here, as the script's user and from its directory, what is to be downloaded; where it is."""
+    name, to, text, files = found["name"], found["to"], found["text"], found["files"]
+    target = os.path.join(found["into"], name) if to is None else os.path.join(os.getcwd(), to)
+    if (text is not None or files[0][0] == "") and os.path.isdir(target):
+        target = os.path.join(target, name)
+    if text is not None:
+        write_file(target, iter([(text.encode(), False)]))
+    for below, path in files:
+        write_file(os.path.join(target, below) if below else target, pieces(operation, path))
+    return target
+
+
+def pieces(operation: Operation, path: str) -> "Iterator[tuple[bytes, bool]]":
+    """A file bit by bit, each with whether it is executable; at least one, perhaps empty."""
+    offset = 0
+    while True:
+        piece: dict[str, Any] = operation.ask({"ask": "resource", "path": path, "offset": offset})
+        data = binascii.a2b_base64(piece["data"])
+        yield data, piece["executable"]
+        offset += len(data)
+        if offset >= piece["size"] or not data:
+            return
+
+
+def write_file(target: str, parts: "Iterator[tuple[bytes, bool]]") -> None:
+    """Written beside it and renamed: nobody sees half a file, and a running program is not overwritten."""
+    directory, name = os.path.split(target)
+    os.makedirs(directory, exist_ok=True)
+    temporary = os.path.join(directory, f".{name[:100]}.{binascii.hexlify(os.urandom(8)).decode()}")
+    first, executable = next(parts)
+    mode = 0o777 if executable else 0o666
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(first)
+            for data, _ in parts:
+                file.write(data)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
 
 
 def write(value: object, as_json: bool) -> None:

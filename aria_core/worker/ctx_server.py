@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePath
 from types import TracebackType
 
 from aria_core.worker import ctx_command
@@ -19,25 +20,49 @@ SOCKET_VARIABLE = "ARIA_CTX_SOCKET"
 
 
 class ContextServer:
-    """Serves ``ctx`` commands while its block runs.
+    """Serves ``ctx`` commands while its block runs, of a script on this host or behind a forwarded `socket`.
 
-    `directory` is a private directory of the caller's, who removes it. A program finds the command if
-    `bin` is on its PATH and `environment` is in its environment. `key`, under the name `key_variable`,
-    marks what was started with this environment and nothing else.
+    `directory`, on the host of the script, takes downloads without a destination; its maker removes it.
+    A program finds the command if a directory with `wrapper` as ``ctx`` is on its PATH and `environment`
+    is in its environment. `key`, under the name `key_variable`, marks what was started with this
+    environment and nothing else.
     """
 
     key_variable = KEY_VARIABLE
+    socket_variable = SOCKET_VARIABLE
+    program = Path(ctx_command.__file__)
+    """The file that is the command: for any Python 3, needs nothing else."""
 
-    def __init__(self, ctx: OperationContext, directory: Path, python: str = sys.executable) -> None:
-        self.bin = directory / "bin"
-        _write_command(self.bin, python)
-        self._verbs = ContextVerbs(ctx, directory)
+    def __init__(self, ctx: OperationContext, directory: str | PurePath) -> None:
+        self._verbs = ContextVerbs(ctx, str(directory))
         self._server = ChannelServer(lambda ref, request: self._verbs.answer(request))
         address = self._server.address_for(ctx.ref)
         self.key = address.key
+        self.socket = address.socket
         self.environment = {
             ATTEMPT_VARIABLE: ctx.mark, TOKEN_VARIABLE: ctx.task.token,
             SOCKET_VARIABLE: address.socket, KEY_VARIABLE: address.key}
+
+    @classmethod
+    def wrapper(cls, program: str = str(program), pythons: Sequence[str] = (sys.executable,)) -> str:
+        """The text of the executable ``ctx``: runs `program` with the first of `pythons` there is.
+
+        Through sh: a first line has no room for long paths, nor for blanks in them.
+        """
+        words = f'-IS {shlex.quote(program)} "$@"'
+        if len(pythons) == 1:
+            return f"#!/bin/sh\nexec {shlex.quote(pythons[0])} {words}\n"
+        names = " ".join(map(shlex.quote, pythons))
+        return (f'#!/bin/sh\nfor each in {names}; do\n'
+                f'    command -v "$each" >/dev/null 2>&1 && exec "$each" {words}\ndone\n'
+                f'echo "ctx: this host has none of {names}, which the ctx command needs" >&2\nexit 127\n')
+
+    def put_command(self, directory: Path) -> None:
+        """Write the executable ``ctx`` into a new private directory on this host."""
+        directory.mkdir(mode=0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with os.fdopen(os.open(directory / "ctx", flags, 0o700), "w") as file:
+            file.write(self.wrapper())
 
     def raise_verdict(self) -> None:
         """Raise what the script decided with ``ctx task retry`` or ``abort``, if it did.
@@ -60,10 +85,3 @@ class ContextServer:
                  trace: TracebackType | None) -> None:
         self.close()
 
-
-def _write_command(directory: Path, python: str) -> None:
-    directory.mkdir(mode=0o700)
-    words = " ".join(shlex.quote(each) for each in (python, "-IS", str(Path(ctx_command.__file__))))
-    # Through sh: a first line has no room for long paths, nor for blanks in them.
-    with os.fdopen(os.open(directory / "ctx", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o700), "w") as file:
-        file.write(f'#!/bin/sh\nexec {words} "$@"\n')

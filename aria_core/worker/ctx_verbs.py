@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import math
+import posixpath
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from aria_core.exceptions import InvalidInputError
@@ -48,11 +48,11 @@ _LEVELS = ("debug", "info", "warning", "error", "critical")
 class ContextVerbs:
     """Does what ``ctx`` commands say, one at a time.
 
-    `directory` takes downloads that have no destination. `verdict` is what ``ctx task retry`` or
-    ``abort`` decided, `twice` whether a script tried to decide again.
+    `directory`, on the host of the script, takes downloads that have no destination. `verdict` is what
+    ``ctx task retry`` or ``abort`` decided, `twice` whether a script tried to decide again.
     """
 
-    def __init__(self, ctx: OperationContext, directory: Path) -> None:
+    def __init__(self, ctx: OperationContext, directory: str) -> None:
         self._ctx = ctx
         self._directory = directory
         self._lock = threading.Lock()
@@ -70,22 +70,31 @@ class ContextVerbs:
         }
 
     def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to ``{"ask": "ctx", "words": […], "cwd": …}``.
+        """The answer to ``{"ask": "ctx", "words": […]}``.
 
-        It is ``{"value": …}``, or ``{"stop": sentence}`` for a script that should end now. Raises
+        It is ``{"value": …}``; ``{"stop": sentence}`` for a script that should end now; or ``{"save": …}``,
+        what the command writes where it runs: a ``text``, or ``files``, each what lies below and its path,
+        which it gets bit by bit with ``{"ask": "resource", "path": …, "offset": …}``. Raises
         ``InvalidInputError`` for words that are not on the list, and what the verbs raise.
         """
         words = request.get("words")
+        if request.get("ask") == "resource":
+            return self._piece(request.get("path"), request.get("offset"))
         if request.get("ask") != "ctx" or not isinstance(words, list) or not words:
             raise InvalidInputError("a script may only ask for ctx, with words")
         with self._lock:
-            return self._do(words, Path(str(request.get("cwd", "/"))))
+            return self._do(words)
 
-    def _do(self, words: list[Any], cwd: Path) -> dict[str, Any]:
+    def _piece(self, path: Any, offset: Any) -> dict[str, Any]:
+        if not isinstance(offset, int) or offset < 0:
+            raise InvalidInputError(f"{offset!r} is no place in a file")
+        return self._ctx.resources.piece(_text(path, "a path"), offset)
+
+    def _do(self, words: list[Any]) -> dict[str, Any]:
         for length in (2, 1):
             name = tuple(_plain(word) for word in words[:length])
             if name in self._verbs:
-                return self._call(" ".join(map(str, words[:length])), name, words[length:], cwd)
+                return self._call(" ".join(map(str, words[:length])), name, words[length:])
         steps = [word for word in words if word not in ("[", "]")]
         if "=" in steps:
             self._set(steps)
@@ -95,14 +104,16 @@ class ContextVerbs:
             value = _step(value, step)
         return {"value": _shown(value, steps)}
 
-    def _call(self, shown: str, name: tuple[str, ...], words: list[Any], cwd: Path) -> dict[str, Any]:
+    def _call(self, shown: str, name: tuple[str, ...], words: list[Any]) -> dict[str, Any]:
         if words and words[0] == "[" and words[-1] == "]":
             words = words[1:-1]
         function, least, most = self._verbs[name]
         if not least <= len(words) <= most:
             raise InvalidInputError(f"ctx {shown} takes {least} to {most} words, not {len(words)}")
         before = self.verdict
-        value = function(*words) if "download" not in name[0] else function(cwd, *words)
+        value = function(*words)
+        if "download" in name[0]:
+            return {"save": value}
         return {"value": value} if self.verdict is before else {"stop": str(self.verdict) or shown}
 
     def _logger(self, level: str) -> Callable[..., None]:
@@ -120,24 +131,22 @@ class ContextVerbs:
     def _render(self, path: Any, variables: Any = None) -> str:
         return self._ctx.get_resource_and_render(_text(path, "a path"), _variables(variables))
 
-    def _download(self, cwd: Path, path: Any, destination: Any = None) -> str:
-        target = self._target(cwd, _text(path, "a path"), destination)
-        self._ctx.download_resource(target, path)
-        return str(target)
+    def _download(self, path: Any, destination: Any = None) -> dict[str, Any]:
+        top = posixpath.normpath(_text(path, "a path")).strip("/")
+        found = self._ctx.resources.below(path)
+        files = [["" if each == top else posixpath.relpath(each, top), each] for each in found]
+        return self._saved(path, destination, files=files)
 
-    def _download_rendered(self, cwd: Path, path: Any, destination: Any = None, variables: Any = None) -> str:
+    def _download_rendered(self, path: Any, destination: Any = None, variables: Any = None) -> dict[str, Any]:
         if isinstance(destination, dict) and variables is None:
             destination, variables = None, destination
-        target = self._target(cwd, _text(path, "a path"), destination)
-        self._ctx.download_resource_and_render(target, path, _variables(variables))
-        return str(target)
+        return self._saved(path, destination, text=self._render(path, variables))
 
-    def _target(self, cwd: Path, path: str, destination: Any) -> Path:
-        name = Path(path).name or "resources"
-        if destination is None:
-            return self._directory / name
-        target = cwd / _text(destination, "a destination")
-        return target / name if target.is_dir() else target
+    def _saved(self, path: str, destination: Any, files: Any = (), text: str | None = None) -> dict[str, Any]:
+        if destination is not None:
+            _text(destination, "a destination")
+        return {"name": posixpath.basename(posixpath.normpath(path)) or "resources", "to": destination,
+                "into": self._directory, "files": files, "text": text}
 
     def _retry(self, message: Any = "", interval: Any = None) -> None:
         seconds = None if interval is None else _seconds(interval)

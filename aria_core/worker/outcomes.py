@@ -1,4 +1,4 @@
-"""How an operation says that this attempt is over before it is done.
+"""How an operation says that this attempt is over before it is done, and how scripts end badly.
 
 They live here because workers raise and catch them with nothing but the standard library;
 `aria_core.orchestrator.exceptions` offers them under the names of the manual.
@@ -6,7 +6,10 @@ They live here because workers raise and catch them with nothing but the standar
 
 from __future__ import annotations
 
+import signal
+
 _MOST_CLASSES = 50
+_SHOWN_LINES = 10
 
 
 class TaskAbortException(RuntimeError):
@@ -22,6 +25,45 @@ class TaskRetryException(RuntimeError):
     def __init__(self, message: str, retry_interval: float | None = None) -> None:
         super().__init__(message)
         self.retry_interval = retry_interval
+
+
+class ProcessException(RuntimeError):
+    """A script or command did not end well.
+
+    `return_code` is negative if a signal ended it; `stdout` and `stderr` are the ends of what it printed.
+    The message holds the last lines of standard error.
+    """
+
+    def __init__(self, command: str, stderr: str | None = None, stdout: str | None = None,
+                 return_code: int | None = None) -> None:
+        self.command = command
+        self.stderr = stderr
+        self.stdout = stdout
+        self.return_code = return_code
+        told = "\n".join((stderr or "").splitlines()[-_SHOWN_LINES:])
+        super().__init__(f"{command} {_ending(return_code)}{f': {told}' if told else ''}")
+
+    @property
+    def exit_code(self) -> int | None:
+        """The same as `return_code`."""
+        return self.return_code
+
+    @property
+    def explanation(self) -> str:
+        """All of it, for people."""
+        return (f'Command "{self.command}" {_ending(self.return_code)}\n'
+                f"error: {self.stderr or ''}\noutput: {self.stdout or ''}")
+
+
+def _ending(code: int | None) -> str:
+    if code is None:
+        return "did not end well"
+    if code >= 0:
+        return f"ended with {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
 
 
 def class_name(kind: type) -> str:

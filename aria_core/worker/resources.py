@@ -25,6 +25,18 @@ class Resources:
         """The bytes of a file; ``NotFoundError`` if there is none."""
         return b"".join(data for data, _ in self._pieces(path))
 
+    def piece(self, path: str, offset: int) -> dict[str, Any]:
+        """A part of a file as it travels: ``data`` (base64), ``size``, ``executable``; ``NotFoundError``."""
+        found: dict[str, Any] = self._channel.ask({"ask": "resource", "path": path, "offset": offset})
+        return found
+
+    def below(self, path: str) -> list[str]:
+        """The paths of the files below a folder; ``NotFoundError`` if there are none."""
+        names: list[str] = self._channel.ask({"ask": "resources", "path": path})
+        if not names:
+            raise NotFoundError(f"there is no resource {path!r}" if path else "there are no resources")
+        return names
+
     def download(self, destination: str | Path, path: str | None = None) -> None:
         """Copy a file to `destination` (into it, if that is a folder), or all files below a folder.
 
@@ -33,9 +45,7 @@ class Resources:
         target = Path(destination)
         if path is not None and self._download_file(path, target):
             return
-        names = self._channel.ask({"ask": "resources", "path": path or ""})
-        if not names:
-            raise NotFoundError(f"there is no resource {path!r}" if path else "there are no resources")
+        names = self.below(path or "")
         top = posixpath.normpath(path) if path else ""
         for name in names:
             self._write(target / posixpath.relpath(name, top or "."), self._pieces(name))
@@ -72,7 +82,7 @@ class Resources:
         """The file bit by bit, each with whether it is executable; at least one, perhaps empty."""
         offset = 0
         while True:
-            piece = self._channel.ask({"ask": "resource", "path": path, "offset": offset})
+            piece = self.piece(path, offset)
             data = base64.b64decode(piece["data"])
             yield data, bool(piece["executable"])
             offset += len(data)

@@ -135,7 +135,7 @@ def test_hundreds_of_hostile_strings_pass_through_a_shell_as_they_are(host: Any)
     ({"eval_python": "yes"}, {}, "the process setting eval_python is 'yes'; it takes true or false"),
     ({"shell": True}, {}, "there is no process setting 'shell'; there are cwd, env, args, command_prefix"),
     ({"cwd": "/no/such/folder"}, {}, "the process setting cwd is '/no/such/folder', which is no directory"),
-    ({"command_prefix": "no-such-command"}, {}, "no-such-command cannot be started: No such file"),
+    ({"command_prefix": "no-such-command"}, {}, "there is no no-such-command to run it with"),
     ({"command_prefix": "'open"}, {}, "the process setting command_prefix is \"'open\": No closing"),
     ({"args": ["x" * 100_000] * 60}, {}, "/bin/sh cannot be started: Argument list too long"),
 ])
@@ -160,16 +160,17 @@ def test_a_missing_script_aborts_the_task(host: Any) -> None:
 
 def test_a_script_that_does_not_end_well_is_a_process_error(host: Any) -> None:
     report = host.error("echo fine; echo bad >&2; echo worse >&2; exit 7")
-    assert report.error == "ProcessError: scripts/run.sh ended with 7: bad\nworse"
+    assert report.error == "ProcessException: scripts/run.sh ended with 7: bad\nworse"
     assert report.retry is None
 
 
 def test_a_process_error_has_the_exit_code_and_what_was_printed(host: Any, tmp_path: Path) -> None:
     (tmp_path / "operations.py").write_text(textwrap.dedent("""
-        from aria_plugins.operations.script import ProcessError, run_script_locally
+        from aria_core import ProcessException
+        from aria_plugins.operations.script import run_script_locally
         def catch(ctx, script_path):
             try: run_script_locally(ctx, script_path)
-            except ProcessError as error: return [error.exit_code, error.stdout, error.stderr]
+            except ProcessException as error: return [error.exit_code, error.stdout, error.stderr]
         """))
     host.channel.resources["x.sh"] = b"echo out; echo err >&2; kill -9 $$"
     call = Call(host.ref, "operations:catch", {"script_path": "x.sh"}, code=str(tmp_path))
@@ -177,7 +178,7 @@ def test_a_process_error_has_the_exit_code_and_what_was_printed(host: Any, tmp_p
 
 
 def test_a_script_ended_by_a_signal_says_which(host: Any) -> None:
-    assert host.error("kill -TERM $$").error == "ProcessError: scripts/run.sh was ended by SIGTERM"
+    assert host.error("kill -TERM $$").error == "ProcessException: scripts/run.sh was ended by SIGTERM"
 
 
 def test_lines_are_logged_while_the_script_runs(host: Any, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_ctx_downloads_to_a_file_a_folder_or_a_place_of_its_own(host: Any, tmp_p
 ])
 def test_ctx_refuses_whatever_is_not_on_its_list(host: Any, words: str, message: str) -> None:
     report = host.error(f"ctx {words}; exit $?")
-    assert report.error.startswith("ProcessError: scripts/run.sh ended with 1: ctx: ")
+    assert report.error.startswith("ProcessException: scripts/run.sh ended with 1: ctx: ")
     assert message in report.error
     assert not report.edits
 
@@ -158,7 +158,7 @@ def test_ctx_refuses_whatever_is_not_on_its_list(host: Any, words: str, message:
 ])
 def test_wrong_usage_of_ctx_ends_with_2(host: Any, words: str, message: str) -> None:
     report = host.error(f"ctx {words}; exit $?")
-    assert report.error.startswith("ProcessError: scripts/run.sh ended with 2: ctx: ")
+    assert report.error.startswith("ProcessException: scripts/run.sh ended with 2: ctx: ")
     assert message in report.error
 
 

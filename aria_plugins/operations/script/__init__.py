@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from aria_plugins.operations.script.errors import ProcessError
 from aria_plugins.operations.script.local import run_script_locally
 
-__all__ = ["ProcessError", "run_script_locally"]
+__all__ = ["run_script_locally"]

@@ -1,68 +1,58 @@
-"""How a script is started: its process settings, its command, its environment."""
+"""What runs a script, as its settings, its first line or its name say; the host is not looked at here."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from aria_plugins.operations.script.errors import ScriptSettingsError
+from aria_plugins.operations.script.settings import ProcessSettings
+from aria_plugins.operations.script.text import as_text
 
-INHERITED = frozenset({"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"})
-"""What a script's environment takes over, besides ``LC_*``."""
+FIRST_LINE = 256
+"""How many bytes of a script `interpreter` wants to see."""
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_LONGEST = 128 * 1024  # what Linux lets one entry of an environment have
-_DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin"
-_FIRST_LINE = 256
+_PLAIN_WORDS = re.compile(rb"[\w./+-]+(?:[ \t]+[\w./+-]+)*")
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessSettings:
-    """The ``process`` settings of a script operation."""
+class Interpreter:
+    """The first of `programs` that the host has, with `arguments` before the script.
 
-    cwd: str | None = None
-    env: Mapping[str, Any] = field(default_factory=dict)
-    args: Sequence[Any] = ()
-    command_prefix: str | Sequence[str] = ()
-    eval_python: bool = False
+    Without programs the script is one itself.
+    """
 
+    programs: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
 
-_EXPECTED: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "cwd": ((str,), "a directory"),
-    "env": ((dict,), "a map of variables"),
-    "args": ((list, tuple), "a list"),
-    "command_prefix": ((str, list, tuple), "a command or a list of words"),
-    "eval_python": ((bool,), "true or false"),
-}
+    def command(self, program: str | None, script: str, settings: ProcessSettings) -> list[str]:
+        """The words that start the script with the program that was found (None: itself)."""
+        before = [] if program is None else [program, *self.arguments]
+        return [*before, script, *(as_text("an argument", each) for each in settings.args)]
 
-
-def process_settings(given: Mapping[str, Any] | None) -> ProcessSettings:
-    """Check settings; ``ScriptSettingsError`` names one that is unknown or has the wrong type."""
-    known: dict[str, Any] = {}
-    for name, value in (given or {}).items():
-        if name not in _EXPECTED:
-            known_names = ", ".join(_EXPECTED)
-            raise ScriptSettingsError(f"there is no process setting {name!r}; there are {known_names}")
-        kinds, expected = _EXPECTED[name]
-        if value is None:
-            continue
-        if not isinstance(value, kinds):
-            raise ScriptSettingsError(f"the process setting {name} is {value!r}; it takes {expected}")
-        known[name] = value
-    return ProcessSettings(**known)
+    def missing(self) -> ScriptSettingsError:
+        """What to raise on a host that has none of the programs."""
+        return ScriptSettingsError(f"there is no {' or '.join(self.programs)} to run it with")
 
 
-def command(script: Path, settings: ProcessSettings) -> list[str]:
-    """The words that start the script: prefix, interpreter, script, arguments."""
-    words = _prefix(settings.command_prefix) or _interpreter(script)
-    return [*words, str(script), *(_text("an argument", each) for each in settings.args)]
+def interpreter(name: str, start: bytes, settings: ProcessSettings, python: str = "python3") -> Interpreter:
+    """What runs the script called `name` that begins with `start`.
+
+    That is ``command_prefix``, or what the first line says, or what fits the name: `python` for ``.py``,
+    PowerShell for ``.ps1``, sh for the rest; a binary is run as it is.
+    """
+    if words := _prefix(settings.command_prefix):
+        return Interpreter((words[0],), tuple(words[1:]))
+    if start.startswith(b"#!"):
+        return _of_first_line(start[2:].partition(b"\n")[0].strip())
+    if name.endswith(".py"):
+        return Interpreter((python,))
+    if name.lower().endswith(".ps1"):
+        return Interpreter(("pwsh", "powershell"), ("-NoProfile", "-NonInteractive", "-File"))
+    return Interpreter() if b"\0" in start else Interpreter(("/bin/sh",))
 
 
 def _prefix(given: str | Sequence[str]) -> list[str]:
@@ -70,54 +60,21 @@ def _prefix(given: str | Sequence[str]) -> list[str]:
         words = shlex.split(given) if isinstance(given, str) else given
     except ValueError as error:
         raise ScriptSettingsError(f"the process setting command_prefix is {given!r}: {error}") from error
-    return [_text("the process setting command_prefix", each) for each in words]
+    return [as_text("the process setting command_prefix", each) for each in words]
 
 
-def _interpreter(script: Path) -> list[str]:
-    """What the first line says; so it also works where files in the temporary folder may not be executed."""
-    with script.open("rb") as file:
-        start = file.read(_FIRST_LINE)
-    if start.startswith(b"#!"):
-        words = start[2:].partition(b"\n")[0].strip().split(None, 1)
-        return [os.fsdecode(each) for each in words] or ["/bin/sh"]
-    if script.suffix == ".py":
-        return [sys.executable]
-    return [] if b"\0" in start else ["/bin/sh"]
+def _of_first_line(line: bytes) -> Interpreter:
+    """As the kernel reads it; so it also works where files in the temporary folder may not be executed."""
+    words = line.split(None, 1)
+    if len(words) == 2 and words[0].endswith(b"/env"):
+        words = _after_env(words[1]) or words
+    first, *others = map(os.fsdecode, words or [b"/bin/sh"])
+    return Interpreter((first,), tuple(others))
 
 
-def environment(inputs: Mapping[str, Any], settings: ProcessSettings, own: Mapping[str, str],
-                path: str) -> dict[str, str]:
-    """The whole environment: what is inherited, inputs, settings, ours; `path` comes first on PATH.
-
-    Raises ``ScriptSettingsError`` for a name or value that an environment cannot carry.
-    """
-    found = {name: value for name, value in os.environ.items()
-             if name in INHERITED or name.startswith("LC_")}
-    for kind, values in (("the input", inputs), ("the process setting env:", settings.env)):
-        found.update(dict(_entry(kind, name, value) for name, value in values.items()))
-    found["PATH"] = f"{path}{os.pathsep}{found.get('PATH') or _DEFAULT_PATH}"
-    return {**found, **own}
-
-
-def _entry(kind: str, name: str, value: Any) -> tuple[str, str]:
-    if not _NAME.match(name):
-        raise ScriptSettingsError(f"{kind} {name!r} cannot be an environment variable; names are letters, "
-                                  "digits and _, not beginning with a digit")
-    text = _text(f"{kind} {name}", value)
-    size = len(text.encode())
-    if len(name) + size + 2 > _LONGEST:
-        raise ScriptSettingsError(f"{kind} {name} has {size} bytes; an environment variable has room for "
-                                  "128 KiB, so pass a file instead")
-    return name, text
-
-
-def _text(what: str, value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    if "\0" in text:
-        raise ScriptSettingsError(f"{what} contains a NUL, which no program can be given")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ScriptSettingsError(
-            f"{what} contains a lone surrogate, which no program can be given") from error
-    return text
+def _after_env(rest: bytes) -> list[bytes] | None:
+    """The words ``env`` would run, if it did nothing else: so what is missing is found before."""
+    split = rest.startswith(b"-S")
+    plain = rest[2:].strip() if split else rest
+    words = plain.split() if _PLAIN_WORDS.fullmatch(plain) and not plain.startswith(b"-") else []
+    return words if words and (split or len(words) == 1) else None

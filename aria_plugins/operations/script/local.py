@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ from aria_core import (
     scratch_directory,
 )
 from aria_plugins.operations.script.child import Child
-from aria_plugins.operations.script.command import ProcessSettings, command, environment, process_settings
-from aria_plugins.operations.script.errors import ProcessError, ScriptSettingsError
-from aria_plugins.operations.script.output import Budget, Output
+from aria_plugins.operations.script.command import FIRST_LINE, interpreter
+from aria_plugins.operations.script.ending import conclude
+from aria_plugins.operations.script.errors import ScriptSettingsError
+from aria_plugins.operations.script.output import ScriptOutput
+from aria_plugins.operations.script.settings import ProcessSettings, process_settings
+from aria_plugins.operations.script.variables import entries, environment
 
 
 def run_script_locally(ctx: OperationContext, script_path: str, process: Mapping[str, Any] | None = None,
@@ -35,7 +40,7 @@ def run_script_locally(ctx: OperationContext, script_path: str, process: Mapping
     ``eval_python``: then a ``.py`` script is evaluated in the operation's own process with ``ctx`` and
     ``inputs``.
 
-    Raises ``ProcessError`` if the script does not end with 0, ``TaskAbortException`` if it is missing or
+    Raises ``ProcessException`` if the script does not end with 0, ``TaskAbortException`` if it is missing or
     cannot be started, and what the script says with ``ctx task retry`` or ``ctx task abort``. Then
     everything it started is killed; what a script that ends well left running stays.
     """
@@ -77,24 +82,32 @@ def _evaluate(ctx: OperationContext, script: Path, inputs: Mapping[str, Any]) ->
 
 def _run(ctx: OperationContext, script: Path, script_path: str, settings: ProcessSettings,
          inputs: Mapping[str, Any]) -> None:
-    budget = Budget(ctx.logger.warning)
-    stdout = Output(lambda line: ctx.logger.info("%s", line), budget)
-    stderr = Output(lambda line: ctx.logger.warning("%s", line), budget)
-    with ContextServer(ctx, script.parent) as server:
-        variables = environment(inputs, settings, server.environment, str(server.bin))
-        child = Child(command(script, settings), settings.cwd, variables)
+    output = ScriptOutput(ctx.logger)
+    commands = script.parent / "bin"
+    with ContextServer(ctx, script.parent / "files") as server:
+        server.put_command(commands)
+        variables = environment(entries(inputs, settings), server.environment, str(commands))
+        child = Child(_command(script, settings, variables["PATH"]), settings.cwd, variables)
         try:
             if ctx.task.cancelled:  # whoever asked while it was being started has found nothing to end
                 raise InterruptedError(f"{script_path} was ended before it had begun")
-            held = child.listen(stdout.take, stderr.take)
-            for each in (stdout, stderr):
-                each.finish()
-            server.raise_verdict()
-            if child.exit_code:
-                raise ProcessError(script_path, child.exit_code, stdout.tail, stderr.tail)
+            held = child.listen(output.stdout.take, output.stderr.take)
+            conclude(script_path, child.exit_code, output, server)
         except BaseException:
             child.kill(server)
             raise
     if held:
         ctx.logger.warning("%s left a process running that holds its output; send its output elsewhere "
                            "(>file 2>&1), nobody reads it from now on", script_path)
+
+
+def _command(script: Path, settings: ProcessSettings, path: str) -> list[str]:
+    with script.open("rb") as file:
+        found = interpreter(script.name, file.read(FIRST_LINE), settings, sys.executable)
+    for program in found.programs:
+        place = os.path.join(settings.cwd or "", program) if "/" in program else program  # noqa: PTH118 - `/` drops "./"
+        if shutil.which(place, path=path):
+            return found.command(program, str(script), settings)
+    if found.programs:
+        raise found.missing()
+    return found.command(None, str(script), settings)

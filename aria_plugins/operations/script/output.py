@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 LINE_LIMIT = 64 * 1024
@@ -73,3 +74,17 @@ class Output:
         room = LINE_LIMIT - len(self._line)
         self._line += piece[:room]
         self._cut += max(len(piece) - room, 0)
+
+
+class ScriptOutput:
+    """Both streams of a script, logged as info and as warning, within one budget."""
+
+    def __init__(self, logger: logging.Logger) -> None:
+        budget = Budget(logger.warning)
+        self.stdout = Output(lambda line: logger.info("%s", line), budget)
+        self.stderr = Output(lambda line: logger.warning("%s", line), budget)
+
+    def finish(self) -> None:
+        """Log the lines that have no end yet."""
+        self.stdout.finish()
+        self.stderr.finish()
