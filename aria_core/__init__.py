@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.future_executor import FutureExecutor as FutureExecutor
     from aria_core.orchestrator.inbox_channel import InboxChannel as InboxChannel
     from aria_core.orchestrator.plugin import PluginManager as PluginManager
+    from aria_core.orchestrator.plugin_environment import install_wheels as install_wheels
     from aria_core.orchestrator.secret_values import secret_values as secret_values
     from aria_core.orchestrator.task_graph import TaskGraph as TaskGraph
     from aria_core.orchestrator.tasks import OperationTask as OperationTask
@@ -275,6 +276,7 @@ _HOMES = {
     "has_expression": "aria_core.modeling.expressions",
     "has_operation": "aria_core.orchestrator.tasks",
     "hookimpl": "aria_core.hookspecs",
+    "install_wheels": "aria_core.orchestrator.plugin_environment",
     "is_gone": "aria_core.storage.owners",
     "join": "aria_core.modeling.expressions",
     "kill_marked": "aria_core.worker.processes",

@@ -24,8 +24,12 @@ from aria_core.worker.calls import Environment
 
 ACCEPTED = INSTALLER_API, INSTALLER_API - 1
 
-_CALL = "import importlib, sys; module, name = sys.argv[1].split(':'); " \
+_CALL = "import importlib, sys; sys.path[:0] = sys.argv[2:]; module, name = sys.argv[1].split(':'); " \
         "print(getattr(importlib.import_module(module), name)(None))"
+_LOOK = "import importlib.util as util, sys; sys.path[:0] = sys.argv[2:]; " \
+        "print([each for each in sys.argv[1].split() if util.find_spec(each)])"
+_OURS = "aria_core aria_plugins sqlalchemy pluggy msgspec"
+"""What lies beside the core, and no plugin brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,11 @@ class InstallerContract:
             directory.rename(place)
             assert _call(_moved(environment, directory, place), sample.function) == sample.result
 
+    def test_what_is_installed_beside_the_core_is_out_of_its_sight(
+            self, installer: Installer, sample: InstallerSample, tmp_path: Path) -> None:
+        with _installed(installer, sample, tmp_path) as (_, environment):
+            assert _run(environment, _LOOK, _OURS) == "[]"
+
     def test_installing_leaves_this_process_as_it_is(
             self, installer: Installer, sample: InstallerSample, tmp_path: Path) -> None:
         with unchanged(sample.archive.parent, sample.function.partition(":")[0]), \
@@ -193,10 +202,15 @@ def _moved(environment: Environment, directory: Path, place: Path) -> Environmen
 
 
 def _call(environment: Environment, function: str) -> str:
-    variables = {"PATH": os.pathsep.join([*environment.path, os.defpath]),
-                 "PYTHONPATH": os.pathsep.join(environment.pythonpath)}
-    command = [environment.python or sys.executable, "-c", _CALL, function]
-    done = subprocess.run(command, env=variables,  # nosec B603 # a test's own function
+    return _run(environment, _CALL, function)
+
+
+def _run(environment: Environment, program: str, argument: str) -> str:
+    """As a worker runs it: by the plugin's interpreter, or by ours without what is installed beside it."""
+    python = [environment.python, "-I"] if environment.python else [sys.executable, "-I", "-S"]
+    paths = environment.pythonpath if environment.python is None else ()
+    done = subprocess.run([*python, "-c", program, argument, *paths],  # nosec B603 # a test's own function
+                          env={"PATH": os.pathsep.join([*environment.path, os.defpath])},
                           cwd=os.sep, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

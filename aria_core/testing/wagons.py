@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
+
+LIBRARY = Path("venv", "lib", f"python{sys.version_info.major}.{sys.version_info.minor}", "site-packages")
+"""Where the code of an installed wagon is, below its directory."""
+PROGRAMS = Path("venv", "bin")
 
 SOURCE = "def greet(ctx, name='world'):\n    return f'hello {name}'\n"
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import tempfile
+import venv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 
 from aria_core import AriaError, Environment, Installer, InvalidPluginError, PluginInfo
 from aria_core.testing.installer import InstallerContract, InstallerSample
-from aria_core.testing.wagons import make_zip
+from aria_core.testing.wagons import LIBRARY, PROGRAMS, make_zip
 
 CODE = "def greet(ctx):\n    return 'hello'\n"
 SAMPLE = {"plugin.json": '{"name": "doubled", "version": "1"}', "doubled_code.py": CODE}
@@ -212,6 +213,16 @@ class CannotBeMoved(Good):
         return environment
 
 
+class SeesOurs(Good):
+    """Makes an environment of its own that has what lies beside the core."""
+
+    def install(self, path: Path, directory: Path) -> Environment:
+        environment = super().install(path, directory)
+        venv.create(directory / "venv", symlinks=True)
+        (directory / LIBRARY / "more.pth").write_text("\n".join([*environment.pythonpath, *sys.path]))
+        return replace(environment, python=str(directory / PROGRAMS / "python"))
+
+
 class ChangesThePath(Good):
     def install(self, path: Path, directory: Path) -> Environment:
         environment = super().install(path, directory)
@@ -259,6 +270,7 @@ DOUBLES: dict[str, tuple[type, ...]] = {
     "test_the_environment_bears_the_name_of_the_plugin": (ForgetsTheName,),
     "test_what_is_installed_can_be_called_by_way_of_its_environment": (ForgetsThePath,),
     "test_what_is_installed_can_be_moved": (CannotBeMoved,),
+    "test_what_is_installed_beside_the_core_is_out_of_its_sight": (SeesOurs,),
     "test_installing_leaves_this_process_as_it_is": (ChangesThePath, ChangesTheVariables, WalksAway),
     "test_broken_archives_are_not_installed_either": (InstallsAnything,),
 }

@@ -25,6 +25,7 @@ from aria_core import (
     store_template,
 )
 from aria_core.modeling.builder import call
+from aria_core.testing.wagons import LIBRARY
 from aria_plugins.executors.process import ProcessExecutor
 from aria_plugins.executors.thread import ThreadExecutor
 from aria_plugins.loaders.tosca import ToscaLoader
@@ -40,7 +41,7 @@ version = "0.1"
 dependencies = ["aria-core", "tiny-helper>=2"]
 
 [project.scripts]
-tiny-tool = "tiny_plugin.operations:tool"
+tiny-tool = "tiny_plugin.program:tool"
 """
 
 HELPER = """\
@@ -57,7 +58,6 @@ OPERATIONS = """\
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import tiny_helper
@@ -77,6 +77,11 @@ def look_around(ctx, greeting):
 @operation
 def fail(ctx):
     raise LookupError("the plugin found nothing")
+"""
+
+PROGRAM = """\
+import sys
+from pathlib import Path
 
 
 def tool():
@@ -133,7 +138,8 @@ def wagons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     helper = write_project(place / "helper", HELPER, {
         "tiny_helper/__init__.py": "def shout(text):\n    return text.upper()\n"})
     plugin = write_project(place / "plugin", PROJECT, {
-        "tiny_plugin/__init__.py": "", "tiny_plugin/operations.py": OPERATIONS})
+        "tiny_plugin/__init__.py": "", "tiny_plugin/operations.py": OPERATIONS,
+        "tiny_plugin/program.py": PROGRAM})
     wheels = place / "wheels"
     run(helper, "pip", "wheel", ".", "--no-build-isolation", "--no-deps", "--no-index", "-w", str(wheels))
     (plugin / "requirements.txt").write_text("tiny-helper\n")
@@ -184,7 +190,7 @@ def test_an_operation_runs_in_its_plugin_and_nothing_of_it_in_the_runner(
     seen = model.service.get(service.id).nodes["node"].attributes["seen"]
     home = tmp_path / "plugins" / "tiny-plugin-0.1"
     assert (seen["greeting"], seen["tool"]) == ("GOOD DAY", "from tiny-tool\n")
-    assert Path(seen["file"]) == home / "lib" / "tiny_plugin" / "operations.py"
+    assert Path(seen["file"]) == home / LIBRARY / "tiny_plugin" / "operations.py"
     assert seen["pid"] != os.getpid()
     workdir = plugins.workdir(service.id, model.plugin.get_by_name("tiny-plugin"))
     assert seen["workdir"] == str(workdir)
@@ -230,7 +236,7 @@ def test_both_formats_of_wagon_install_the_same(
         trees.append(sorted(str(each.relative_to(home)) for each in home.rglob("*")))
         model.plugin.delete(plugin)
     assert trees[0] == trees[1]
-    assert "lib/tiny_helper/__init__.py" in trees[0]
+    assert str(LIBRARY / "tiny_helper" / "__init__.py") in trees[0]
 
 
 def test_a_plugin_is_reached_through_an_environment_it_was_loaded_into(

@@ -17,9 +17,10 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
 
-from aria_core import ExtensionBrokenError, InvalidPluginError
+from aria_core import InvalidPluginError
 from aria_core.testing.installer import InstallerContract, InstallerSample
 from aria_core.testing.wagons import (
+    LIBRARY,
     SOURCE,
     make_manifest,
     make_tar,
@@ -29,7 +30,7 @@ from aria_core.testing.wagons import (
     write_wagon,
 )
 from aria_plugins.installers import wagon
-from aria_plugins.installers.wagon import WagonInstaller, placing
+from aria_plugins.installers.wagon import WagonInstaller
 
 MANIFEST = "greeter/package.json"
 WHEEL = "greeter-1.0-py3-none-any.whl"
@@ -194,7 +195,7 @@ def test_of_several_wheels_the_one_for_this_python_is_installed(tmp_path: Path) 
     path = write_wagon(tmp_path / "x.wgn", make_wagon(wheels=wheels))
     (tmp_path / "fresh").mkdir()
     WagonInstaller().install(path, tmp_path / "fresh")
-    assert (tmp_path / "fresh" / "lib" / "helper.py").read_text() == ours
+    assert (tmp_path / "fresh" / LIBRARY / "helper.py").read_text() == ours
 
 
 def test_what_lies_beside_the_wheels_is_neither_installed_nor_run(tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_what_lies_beside_the_wheels_is_neither_installed_nor_run(tmp_path: Path
     (tmp_path / "fresh").mkdir()
     WagonInstaller().install(write_wagon(tmp_path / "x.wgn", entries), tmp_path / "fresh")
     assert not canary.exists()
-    assert [each.name for each in (tmp_path / "fresh").iterdir()] == ["lib"]
+    assert [each.name for each in (tmp_path / "fresh").iterdir()] == ["venv"]
 
 
 def test_links_and_devices_in_a_zip_are_refused(tmp_path: Path) -> None:
@@ -306,7 +307,7 @@ def test_configuration_of_pip_has_no_say(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PIP_TARGET", str(tmp_path / "elsewhere"))
     (tmp_path / "fresh").mkdir()
     WagonInstaller().install(write_wagon(tmp_path / "x.wgn"), tmp_path / "fresh")
-    assert (tmp_path / "fresh" / "lib" / "greeter.py").is_file()
+    assert (tmp_path / "fresh" / LIBRARY / "greeter.py").is_file()
 
 
 def test_programs_of_a_plugin_are_on_its_path(tmp_path: Path) -> None:
@@ -317,28 +318,9 @@ def test_programs_of_a_plugin_are_on_its_path(tmp_path: Path) -> None:
     path = write_wagon(tmp_path / "x.wgn", make_wagon(wheels=[(name, file.getvalue())]))
     (tmp_path / "fresh").mkdir()
     environment = WagonInstaller().install(path, tmp_path / "fresh")
-    variables = {"PATH": os.pathsep.join(environment.path),
-                 "PYTHONPATH": os.pathsep.join(environment.pythonpath)}
+    variables = {"PATH": os.pathsep.join([*environment.path, os.defpath])}
     done = subprocess.run(["greet"], env=variables, capture_output=True, text=True, check=True)
     assert done.stdout == "from the program\n"
-
-
-def test_without_pip_uv_installs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if placing.find_uv() is None:
-        pytest.skip("there is no uv here")
-    monkeypatch.setattr(placing, "find_spec", lambda name: None)
-    (tmp_path / "fresh").mkdir()
-    WagonInstaller().install(write_wagon(tmp_path / "x.wgn"), tmp_path / "fresh")
-    assert (tmp_path / "fresh" / "lib" / "greeter.py").is_file()
-
-
-def test_without_pip_and_uv_the_error_says_how_to_get_one(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(placing, "find_spec", lambda name: None)
-    monkeypatch.setattr(placing, "find_uv", lambda: None)
-    (tmp_path / "fresh").mkdir()
-    with pytest.raises(ExtensionBrokenError, match="'python -m ensurepip' brings pip"):
-        WagonInstaller().install(write_wagon(tmp_path / "x.wgn"), tmp_path / "fresh")
 
 
 def test_the_entry_point_gives_the_installer() -> None:

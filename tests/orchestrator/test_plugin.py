@@ -23,7 +23,15 @@ from aria_core import (
     PluginManager,
     SqlModelStorage,
 )
-from aria_core.testing.wagons import make_manifest, make_wagon, make_wheel, make_zip, write_wagon
+from aria_core.testing.wagons import (
+    LIBRARY,
+    PROGRAMS,
+    make_manifest,
+    make_wagon,
+    make_wheel,
+    make_zip,
+    write_wagon,
+)
 
 
 @pytest.fixture
@@ -93,7 +101,7 @@ def test_installing_a_wagon_stores_a_row_and_fills_a_directory(
     assert row.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert leftovers(plugins_dir) == ["greeter-1.0"]
     assert manager.get_plugin_dir(row) == str(plugins_dir / "greeter-1.0")
-    assert (plugins_dir / "greeter-1.0" / "lib" / "greeter.py").is_file()
+    assert (plugins_dir / "greeter-1.0" / LIBRARY / "greeter.py").is_file()
 
 
 def test_the_same_version_is_not_installed_twice(
@@ -241,10 +249,10 @@ def plugin(manager: PluginManager, tmp_path: Path) -> Plugin:
 
 def test_loading_appends_the_paths_of_the_plugin(
         manager: PluginManager, plugin: Plugin, plugins_dir: Path) -> None:
-    library = plugins_dir / "greeter-1.0" / "lib"
+    library, programs = plugins_dir / "greeter-1.0" / LIBRARY, plugins_dir / "greeter-1.0" / PROGRAMS
     env = {"PATH": "/bin", "PYTHONPATH": "/mine", "OTHER": "x"}
     manager.load_plugin(plugin, env)
-    assert env == {"PATH": f"/bin{os.pathsep}{library / 'bin'}", "PYTHONPATH": f"/mine{os.pathsep}{library}",
+    assert env == {"PATH": f"/bin{os.pathsep}{programs}", "PYTHONPATH": f"/mine{os.pathsep}{library}",
                    "OTHER": "x"}
 
 
@@ -253,8 +261,8 @@ def test_loading_into_an_empty_environment_fills_it_and_leaves_ours_alone(
     before = dict(os.environ)
     env: dict[str, str] = {}
     manager.load_plugin(plugin, env)
-    library = plugins_dir / "greeter-1.0" / "lib"
-    assert env == {"PATH": str(library / "bin"), "PYTHONPATH": str(library)}
+    library, programs = plugins_dir / "greeter-1.0" / LIBRARY, plugins_dir / "greeter-1.0" / PROGRAMS
+    assert env == {"PATH": str(programs), "PYTHONPATH": str(library)}
     assert dict(os.environ) == before
 
 
@@ -269,8 +277,8 @@ def test_loading_without_an_environment_changes_that_of_this_process(
     monkeypatch.setenv("PATH", "/bin")
     monkeypatch.delenv("PYTHONPATH", raising=False)
     manager.load_plugin(plugin)
-    library = plugins_dir / "greeter-1.0" / "lib"
-    assert os.environ["PATH"] == f"/bin{os.pathsep}{library / 'bin'}"
+    library, programs = plugins_dir / "greeter-1.0" / LIBRARY, plugins_dir / "greeter-1.0" / PROGRAMS
+    assert os.environ["PATH"] == f"/bin{os.pathsep}{programs}"
     assert os.environ["PYTHONPATH"] == str(library)
     monkeypatch.delenv("PYTHONPATH")
 
@@ -280,9 +288,11 @@ def test_the_environment_of_a_plugin_has_absolute_paths_that_exist(
     monkeypatch.chdir(tmp_path)
     manager = PluginManager(model, "here")
     environment = manager.environment(manager.install(write_wagon(tmp_path / "greeter.wgn")))
-    assert (environment.plugin, environment.python) == ("greeter", None)
-    assert environment.pythonpath == (str(tmp_path / "here" / "greeter-1.0" / "lib"),)
-    assert Path(environment.pythonpath[0]).is_dir()
+    home = tmp_path / "here" / "greeter-1.0"
+    assert (environment.plugin, environment.python) == ("greeter", str(home / PROGRAMS / "python"))
+    assert (environment.path, environment.pythonpath) == ((str(home / PROGRAMS),), (str(home / LIBRARY),))
+    assert (home / PROGRAMS / "python").exists()
+    assert (home / LIBRARY / "greeter.py").is_file()
 
 
 def test_a_plugin_whose_files_are_gone_says_so(

@@ -9,8 +9,7 @@ Wagon itself makes them (``wagon create``); reading and installing them is done 
 - It needs an extra; installing a plugin should not.
 
 So an archive is read entry by entry (`archive`), its description (`manifest`) and wheels (`wheels`) are
-checked, the wheels for this Python are chosen, and pip or uv puts exactly these into one folder
-(`placing`), without an index, without dependencies, from wheels only.
+checked, the wheels for this Python are chosen, and `install_wheels` makes an environment of exactly these.
 """
 
 from __future__ import annotations
@@ -26,11 +25,18 @@ from tempfile import SpooledTemporaryFile
 from typing import IO
 from zipfile import ZipFile
 
-from aria_core import AriaError, Environment, Installer, InvalidPluginError, PluginInfo, hookimpl
+from aria_core import (
+    AriaError,
+    Environment,
+    Installer,
+    InvalidPluginError,
+    PluginInfo,
+    hookimpl,
+    install_wheels,
+)
 
 from .archive import ArchiveError, Budget, Member, kind_of, members
 from .manifest import LIMIT, MANIFEST, Manifest, read_manifest
-from .placing import PlacingError, place
 from .wheels import Wheel, choose, read_wheel
 
 MAX_ENTRIES = 10_000
@@ -38,7 +44,6 @@ MAX_BYTES = 512 << 20
 IN_MEMORY = 16 << 20
 
 _WHEELS = "wheels"
-_LIBRARY = "lib"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +81,15 @@ class WagonInstaller(Installer):
             return _info(self._read(path, lambda _: SpooledTemporaryFile(IN_MEMORY)).manifest, path)
 
     def install(self, path: Path, directory: Path) -> Environment:
-        """Check the wagon as it is now and put its code into ``lib``, its programs into ``lib/bin``."""
-        wheels, library = directory / _WHEELS, directory / _LIBRARY
+        """Check the wagon as it is now and make an environment of its wheels."""
+        wheels = directory / _WHEELS
         wheels.mkdir(mode=0o700)
         with _explained(path):
             wagon = self._read(path, lambda name: (wheels / name).open("x+b"))
-            place([wheels / each.file for each in wagon.wheels], library)
+            environment = install_wheels(wagon.manifest.package_name,
+                                         [wheels / each.file for each in wagon.wheels], directory)
         shutil.rmtree(wheels)
-        return Environment(wagon.manifest.package_name, path=(str(library / "bin"),),
-                           pythonpath=(str(library),))
+        return environment
 
     def _read(self, path: Path, room: Callable[[str], IO[bytes]]) -> _Wagon:
         budget = Budget(self._max_entries, self._max_bytes)
@@ -163,12 +168,12 @@ def _explained(path: Path) -> Iterator[None]:
     """Whatever is wrong with an archive is an ``InvalidPluginError`` that begins with its path."""
     try:
         yield
+    except InvalidPluginError as error:
+        raise InvalidPluginError(f"the plugin archive {path} could not be installed: {error}") from error
     except AriaError:
         raise
     except ArchiveError as error:
         raise InvalidPluginError(f"the plugin archive {path} {error}") from error
-    except PlacingError as error:
-        raise InvalidPluginError(f"the plugin archive {path} could not be installed: {error}") from error
     except OSError as error:
         raise InvalidPluginError(
             f"the plugin archive {path} cannot be read: {error.strerror or error}") from error
