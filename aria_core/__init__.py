@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.exceptions import ActiveExecutionsError as ActiveExecutionsError
     from aria_core.orchestrator.exceptions import InvalidPluginError as InvalidPluginError
     from aria_core.orchestrator.exceptions import PluginAlreadyExistsError as PluginAlreadyExistsError
+    from aria_core.orchestrator.exceptions import PluginInUseError as PluginInUseError
     from aria_core.orchestrator.exceptions import UndeclaredWorkflowError as UndeclaredWorkflowError
     from aria_core.orchestrator.executor import Executor as Executor
     from aria_core.orchestrator.executor import Inbox as Inbox
@@ -216,6 +217,7 @@ _HOMES = {
     "ParameterSpec": "aria_core.modeling.specification",
     "Plugin": "aria_core.modeling.plugins",
     "PluginAlreadyExistsError": "aria_core.orchestrator.exceptions",
+    "PluginInUseError": "aria_core.orchestrator.exceptions",
     "PluginInfo": "aria_core.installer",
     "PluginManager": "aria_core.orchestrator.plugin",
     "PluginSpec": "aria_core.modeling.specification",

@@ -85,7 +85,8 @@ class Application:
         """Looks after installed plugins."""
         from aria_core.orchestrator.plugin import PluginManager
 
-        manager = PluginManager(self.model_storage, self.config.plugins.directory)
+        plugins = self.config.plugins
+        manager = PluginManager(self.model_storage, plugins.directory, plugins.require_pin)
         manager.use_installers(self.installers)
         return manager
 

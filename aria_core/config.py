@@ -40,9 +40,10 @@ S = TypeVar("S", "PluginSettings", "WorkflowSettings", "LoggingSettings", "HookS
 
 @dataclass(frozen=True, slots=True)
 class PluginSettings:
-    """``[plugins]``: where the code of installed plugins lies."""
+    """``[plugins]``: where the code of installed plugins lies, and whether their archives must be pinned."""
 
     directory: Path
+    require_pin: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +230,7 @@ def _defaults() -> Layer:
         "executor": {"use": "process"},
         "model_storage": {"use": "sql", "url": f"sqlite:///{data / 'aria.db'}"},
         "resource_storage": {"use": "file", "directory": str(data / "resources")},
-        "plugins": {"directory": str(data / "plugins")},
+        "plugins": {"directory": str(data / "plugins"), "require_pin": False},
         "workflow": _field_defaults(WorkflowSettings),
         "logging": _field_defaults(LoggingSettings),
         "hooks": {"disable": []},

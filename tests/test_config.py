@@ -45,6 +45,7 @@ def test_without_any_file_everything_lies_in_the_users_data_directory(home):
         "resource_storage.use": "file",
         "resource_storage.directory": f"{data}/resources",
         "plugins.directory": f"{data}/plugins",
+        "plugins.require_pin": False,
         "workflow.task_max_attempts": 30,
         "workflow.task_retry_interval": 30.0,
         "workflow.task_retry_backoff": 1.0,

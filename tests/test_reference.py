@@ -41,7 +41,8 @@ def test_every_setting_has_a_row_with_its_default():
     assert documented.keys() == settings.keys()
     for name, default in documented.items():
         if default not in ("none",) and "<data folder>" not in default:
-            assert default == str(settings[name]), name
+            value = settings[name]
+            assert default == (str(value).lower() if isinstance(value, bool) else str(value)), name
 
 
 def test_every_keyword_of_a_shipped_driver_has_a_row():

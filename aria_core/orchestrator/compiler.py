@@ -12,17 +12,15 @@ node's life count even where a node implements none of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from typing import Any, TypeAlias
+from collections.abc import Collection
+from typing import Any
 
 from aria_core.exceptions import InvalidInputError
 from aria_core.orchestrator.exceptions import CyclicGraphError, PluginNotFoundError, PoolNotFoundError
+from aria_core.orchestrator.plugin_use import FindPlugin
 from aria_core.orchestrator.task_graph import TaskGraph
 from aria_core.orchestrator.tasks import BaseTask, OperationTask, StubTask, WorkflowTask
 from aria_core.storage.records import TaskRow
-
-FindPlugin: TypeAlias = Callable[[str], int | None]
-"""A plugin's name -> the id of its row; None if it is not installed."""
 
 
 def compile_graph(graph: TaskGraph, find_plugin: FindPlugin, pools: Collection[str] = ()) -> list[TaskRow]:

@@ -13,6 +13,7 @@
      ├── ActiveExecutionsError                 the service already has an active execution
      ├── InvalidPluginError                    an archive is no plugin
      ├── PluginAlreadyExistsError              this version of the plugin is installed
+     ├── PluginInUseError                      a plugin is needed, so it cannot be uninstalled
      ├── UndeclaredWorkflowError               the service has no such workflow
      ├── WorkflowImplementationNotFoundError   a workflow's function cannot be imported
      └── InvalidWorkflowRunnerParams           the runner's arguments do not go together
@@ -33,7 +34,7 @@ from aria_core.worker.outcomes import ProcessException, TaskAbortException, Task
 __all__ = [
     "ActiveExecutionsError", "ContextError", "CyclicGraphError", "InvalidPluginError",
     "InvalidWorkflowRunnerParams", "OperationNotFoundError", "OrchestratorError", "PluginAlreadyExistsError",
-    "PluginNotFoundError", "PoolNotFoundError", "ProcessException", "TaskAbortException",
+    "PluginInUseError", "PluginNotFoundError", "PoolNotFoundError", "ProcessException", "TaskAbortException",
     "TaskNotInGraphError", "TaskRetryException", "UndeclaredWorkflowError",
     "WorkflowImplementationNotFoundError",
 ]
@@ -59,6 +60,12 @@ class InvalidPluginError(AriaError):
 
 class PluginAlreadyExistsError(AriaError):
     """Raised when a plugin with the same package name and package version already exists."""
+
+    exit_code = 2
+
+
+class PluginInUseError(AriaError):
+    """A plugin cannot be uninstalled: the message names the services and executions that need it."""
 
     exit_code = 2
 

@@ -104,8 +104,12 @@ class ServiceBuilder:
 
     def _operation(self, name: str, spec: OperationSpec, where: str) -> Operation:
         inputs = {**spec.inputs, **(_script_inputs(spec) if spec.script else {})}
+        function = SCRIPT_FUNCTION if spec.script else spec.function
+        plugin = self._template.plugins.get(spec.plugin or "")
+        if plugin is not None and not plugin.enabled:  # it need not be installed: there is nothing to do
+            function = None
         return Operation(
-            name=name, function=SCRIPT_FUNCTION if spec.script else spec.function, plugin_name=spec.plugin,
+            name=name, function=function, plugin_name=spec.plugin,
             timeout=spec.timeout, heartbeat_timeout=spec.heartbeat_timeout, max_attempts=spec.max_attempts,
             retry_interval=spec.retry_interval, retry=spec.retry and spec.retry.to_json(),
             ignore_failure=spec.ignore_failure, priority=spec.priority, pool=spec.pool,

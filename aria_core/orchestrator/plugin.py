@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import re
 import shutil
@@ -14,17 +13,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from aria_core.exceptions import InvalidInputError, NotFoundError
-from aria_core.extensions import Extensions
-from aria_core.extensions.kinds import INSTALLERS
-from aria_core.extensions.recognition import Recognisers
+from aria_core.exceptions import NotFoundError, StorageUnavailableError
 from aria_core.installer import Installer, PluginInfo
 from aria_core.modeling.plugins import Plugin
-from aria_core.orchestrator.exceptions import InvalidPluginError, PluginAlreadyExistsError
+from aria_core.orchestrator.exceptions import InvalidPluginError, PluginAlreadyExistsError, PluginInUseError
+from aria_core.orchestrator.plugin_archive import Archive, checked_pin, recogniser, take_archive
+from aria_core.orchestrator.plugin_use import users_of
 from aria_core.storage.model import ModelStorage
 from aria_core.worker.calls import Environment
 
 _UNFINISHED = ".installing-"
+_REMOVED = ".removing-"
 _WORK = "work"
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._!+-]*")
@@ -34,12 +33,14 @@ _LONGEST = {"package_name": 128, "package_version": 64}
 class PluginManager:
     """Installs plugins (archives that hold operations) and says how to reach their code.
 
-    `plugins_dir` is the root directory in which to install plugins; it is made when it is needed.
+    `plugins_dir` is the root directory in which to install plugins; it is made when it is needed. With
+    `require_pin` an archive is installed only if its SHA-256 is given, too.
     """
 
-    def __init__(self, model: ModelStorage, plugins_dir: str | Path) -> None:
+    def __init__(self, model: ModelStorage, plugins_dir: str | Path, require_pin: bool = False) -> None:
         self._model = model
         self._directory = Path(plugins_dir).absolute()  # workers have working directories of their own
+        self._require_pin = require_pin
         self._installers: Iterable[Installer] | None = None
 
     def use_installers(self, installers: Iterable[Installer]) -> None:
@@ -50,46 +51,104 @@ class PluginManager:
         """Where a plugin is installed: ``<plugins_dir>/<package name>-<package version>``."""
         return str(self._directory / f"{plugin.package_name}-{plugin.package_version}")
 
-    def install(self, source: str | Path) -> Plugin:
+    def install(self, source: str | Path, sha256: str | None = None) -> Plugin:
         """Install a wagon plugin; its row.
 
-        Raises ``InvalidPluginError`` for an archive that is no plugin and ``PluginAlreadyExistsError``
-        if this version is installed. Whatever goes wrong, neither files nor a row are left; what an
-        install that was killed has left is removed by the next one.
+        With `sha256` only if these are the archive's bytes. Raises ``InvalidPluginError`` for an archive
+        that is no plugin, or not the one that was asked for, and ``PluginAlreadyExistsError`` if this
+        version is installed. Whatever goes wrong, neither files nor a row are left; what an install that
+        was killed has left is removed by the next one. A plugin whose files are gone is put back.
         """
-        path = Path(source)
-        installer, info = _inspect(path, self._installers)
-        plugin = _row(info, installer, path)
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(self._directory):
-            self._refuse_installed(plugin)
-            for each in self._directory.glob(f"{_UNFINISHED}*"):
-                shutil.rmtree(each, ignore_errors=True)
-            fresh = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=self._directory))
-            try:
-                plugin.environment = _relative(installer.install(path, fresh), fresh)
-                return self._publish(plugin, fresh)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
+        path, pin = Path(source), checked_pin(sha256)
+        if pin is None and self._require_pin:
+            raise InvalidPluginError(
+                f"the plugin archive {path} is not installed without its SHA-256, because [plugins] "
+                "require_pin is set; give the one that its publisher tells: "
+                "'aria plugins install --sha256 HASH'")
+        installer = recogniser(path, self._installers)
+        with self._alone(), self._new_directory(_UNFINISHED) as place:
+            archive, code = take_archive(path, place / "archive", pin), place / "code"
+            with archive.named_as_given():
+                plugin = _row(installer.inspect(archive.path), installer, archive)
+                before = self._installed_before(plugin)
+                code.mkdir(mode=0o700)
+                plugin.environment = _relative(installer.install(archive.path, code), code)
+            return self._publish(plugin, code, before)
 
-    def _publish(self, plugin: Plugin, fresh: Path) -> Plugin:
+    def uninstall(self, plugin: Plugin) -> None:
+        """Forget a plugin and remove its files.
+
+        Raises ``PluginInUseError`` if a service has operations that would run in it, or an execution with
+        tasks in it runs or can be resumed; its message names them. Tasks that ran in it are kept.
+        """
+        with self._alone():
+            if users := self.users(plugin):
+                raise PluginInUseError(f"plugin {plugin.name}, version {plugin.package_version}, is needed "
+                                       f"by {'; '.join(users)}")
+            self._model.plugin.delete(plugin)  # it makes it a plugin: a kill from here on leaves files only
+            self._remove(Path(self.get_plugin_dir(plugin)))
+
+    def users(self, plugin: Plugin) -> list[str]:
+        """Who needs the plugin, in words: services, and executions that run or can be resumed."""
+        with self._model.read_session() as session:
+            return users_of(session, plugin)
+
+    def _publish(self, plugin: Plugin, fresh: Path, before: Plugin | None) -> Plugin:
         """Move the files into place, then store the row that makes them a plugin."""
         target = Path(self.get_plugin_dir(plugin))
-        if target.exists():  # left by an install that died between these two steps: it has no row
-            shutil.rmtree(target)
+        self._remove(target)  # left by one who died before it had a row, or after it had none
         fresh.rename(target)
         try:
-            return self._model.plugin.put(plugin)
+            if before is None:
+                return self._model.plugin.put(plugin)
+            before.environment = plugin.environment
+            return self._model.plugin.update(before)
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
 
-    def _refuse_installed(self, plugin: Plugin) -> None:
+    def _installed_before(self, plugin: Plugin) -> Plugin | None:
+        """The row of the same plugin if its files are gone; raises if they are not, or were others."""
+        directory = self.get_plugin_dir(plugin)
         for other in self._model.plugin.iter():
-            if self.get_plugin_dir(other) == self.get_plugin_dir(plugin):
-                raise PluginAlreadyExistsError(
-                    f"plugin {other.package_name}, version {other.package_version}, is installed already in "
-                    f"{self.get_plugin_dir(other)}")
+            if self.get_plugin_dir(other) != directory:
+                continue
+            gone = not Path(directory).exists()
+            if gone and other.sha256 == plugin.sha256:
+                return other
+            raise PluginAlreadyExistsError(
+                f"plugin {other.package_name}, version {other.package_version}, is installed already in "
+                f"{directory}" + (" from another archive, and its files are gone" if gone else ""))
+        return None
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One install or uninstall at a time, also among processes; what killed ones left is removed."""
+        try:
+            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = (self._directory / ".lock").open("w")
+        except OSError as error:
+            raise StorageUnavailableError(
+                f"the folder of plugins {self._directory} cannot be written: {error.strerror}") from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for each in (*self._directory.glob(f"{_UNFINISHED}*"), *self._directory.glob(f"{_REMOVED}*")):
+                shutil.rmtree(each, ignore_errors=True)
+            yield
+
+    @contextmanager
+    def _new_directory(self, prefix: str) -> Iterator[Path]:
+        place = Path(tempfile.mkdtemp(prefix=prefix, dir=self._directory))
+        try:
+            yield place
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def _remove(self, directory: Path) -> None:
+        """Remove a plugin's files: at once for whoever looks, and wholly in the end."""
+        if directory.exists():
+            with self._new_directory(_REMOVED) as place:
+                directory.rename(place / "code")
 
     def load_plugin(self, plugin: Plugin, env: MutableMapping[str, str] | None = None) -> None:
         """Load the plugin into an environment.
@@ -128,49 +187,20 @@ class PluginManager:
         A valid plugin is a wagon in the zip format (suffix may also be .wgn), or whatever an installed
         installer recognises.
         """
-        _inspect(Path(source), None)
+        path = Path(source)
+        recogniser(path, None).inspect(path)
 
 
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """One install at a time, also among processes."""
-    with (directory / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _inspect(path: Path, installers: Iterable[Installer] | None) -> tuple[Installer, PluginInfo]:
-    if not path.is_file():
-        raise InvalidPluginError(f"there is no plugin archive {path}")
-    installer = _recogniser(path, Extensions().recognisers(INSTALLERS) if installers is None else installers)
-    if installer is None:
-        raise InvalidPluginError(f"{path} is no plugin archive; a plugin is a wagon: a zip or tar.gz archive "
-                                 "(.wgn) with one folder that holds package.json and wheels")
-    return installer, installer.inspect(path)
-
-
-def _recogniser(path: Path, installers: Iterable[Installer]) -> Installer | None:
-    if not isinstance(installers, Recognisers):
-        return next((each for each in installers if each.recognises(path)), None)
-    try:
-        found: Installer = installers.recognise(path)
-    except InvalidInputError:
-        return None  # what is wrong with an installer that cannot be used has been logged
-    return found
-
-
-def _row(info: PluginInfo, installer: Installer, path: Path) -> Plugin:
+def _row(info: PluginInfo, installer: Installer, archive: Archive) -> Plugin:
     for name, limit in _LONGEST.items():
         value = getattr(info, name)
         if not _SAFE.fullmatch(value) or len(value) > limit:
             raise InvalidPluginError(
-                f"{path} has the {name} {value!r}, of which no directory can be made; it takes at most "
-                f"{limit} of the characters A-Z a-z 0-9 . _ ! + - and begins with a letter or digit")
+                f"{archive.path} has the {name} {value!r}, of which no directory can be made; it takes at "
+                f"most {limit} of the characters A-Z a-z 0-9 . _ ! + - and begins with a letter or digit")
     values = {**asdict(info), "supported_py_versions": list(info.supported_py_versions),
               "wheels": list(info.wheels)}
-    with path.open("rb") as archive:
-        digest = hashlib.file_digest(archive, "sha256").hexdigest()
-    return Plugin(**values, sha256=digest, installer=type(installer).__name__)
+    return Plugin(**values, sha256=archive.sha256, installer=type(installer).__name__)
 
 
 def _relative(environment: Environment, root: Path) -> dict[str, Any]:

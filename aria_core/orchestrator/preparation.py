@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.models import Node, Relationship, Service
 from aria_core.modeling.parameters import Attribute
-from aria_core.modeling.plugins import Plugin
 from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.specification import ParameterSpec, WorkflowSpec
 from aria_core.orchestrator.arguments import WORKFLOW_DECORATOR_RESERVED_ARGUMENTS
@@ -25,6 +24,7 @@ from aria_core.orchestrator.compiler import compile_graph
 from aria_core.orchestrator.context.workflow import WorkflowContext
 from aria_core.orchestrator.exceptions import UndeclaredWorkflowError, WorkflowImplementationNotFoundError
 from aria_core.orchestrator.log_writer import ExecutionLogHandler, LogWriter
+from aria_core.orchestrator.plugin_use import plugin_finder
 from aria_core.orchestrator.task_graph import TaskGraph
 from aria_core.orchestrator.topology import check_inputs, workflow_inputs
 from aria_core.storage.model import ModelStorage
@@ -128,8 +128,8 @@ def make_plan(model: ModelStorage, resource: ResourceStorage, workflow: Prepared
         if not isinstance(graph, TaskGraph):
             raise InvalidInputError(f"the workflow {workflow.name!r} returned a {type(graph).__name__}, not "
                                     "a task graph; decorate its function with @workflow")
-        plugins = {each.name: each.id for each in session.query(Plugin).order_by(Plugin.id)}
-        return Plan(compile_graph(graph, plugins.get, new.pools or ()), _changed_attributes(session))
+        find = plugin_finder(session, session.get_one(Service, new.service_id))
+        return Plan(compile_graph(graph, find, new.pools or ()), _changed_attributes(session))
 
 
 def _logger(execution: int, writer: LogWriter) -> logging.Logger:

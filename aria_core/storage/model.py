@@ -188,7 +188,7 @@ class ModelTable(ABC, Generic[M]):
         """Remove a row and what it owns.
 
         Refused with a ``StorageError`` for a service with an active execution, and for such an execution:
-        somebody may be running it.
+        somebody may be running it. Tasks of ended executions forget a plugin that is removed.
         """
 
     @abstractmethod

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from aria_core import Plugin
 
 _archive = click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_plugin = click.argument("plugin")
 
 
 @click.group()
 def plugins() -> None:
-    """Install and look at plugins."""
+    """Make, install and look at plugins."""
 
 
 @plugins.command("validate")
@@ -35,11 +36,25 @@ def validate(program: Program, archive: Path) -> None:
 
 @plugins.command("install")
 @_archive
+@click.option("--sha256", metavar="HASH", help="Install it only if this is the SHA-256 of ARCHIVE.")
 @pass_program
-def install(program: Program, archive: Path) -> None:
+def install(program: Program, archive: Path, sha256: str | None) -> None:
     """Install the plugin in ARCHIVE."""
-    plugin = program.application.plugin_manager.install(archive)
+    plugin = program.application.plugin_manager.install(archive, sha256)
     tell(f"plugin {plugin.package_name} {plugin.package_version} was installed")
+
+
+@plugins.command("uninstall")
+@_plugin
+@pass_program
+def uninstall(program: Program, plugin: str) -> None:
+    """Remove a plugin that no service needs.
+
+    PLUGIN is its name, NAME==VERSION or its id.
+    """
+    row = _find(program, plugin)
+    program.application.plugin_manager.uninstall(row)
+    tell(f"plugin {row.package_name} {row.package_version} was uninstalled")
 
 
 @plugins.command("list")
@@ -59,13 +74,33 @@ def _row(plugin: Plugin) -> dict[str, Any]:
 
 
 @plugins.command("show")
-@click.argument("plugin")
+@_plugin
 @options.as_json
 @pass_program
 def show(program: Program, plugin: str, as_json: bool) -> None:
-    """Show a plugin, named or by its id."""
-    table = program.model.plugin
-    row = table.get(int(plugin)) if plugin.isdecimal() else table.get_by_name(plugin)
+    """Show a plugin and who needs it.
+
+    PLUGIN is its name, NAME==VERSION or its id.
+    """
+    row, manager = _find(program, plugin), program.application.plugin_manager
     details = {key: value for key, value in row.to_dict().items() if key != "environment"}
-    directory = program.application.plugin_manager.get_plugin_dir(row)
-    show_fields({**details, "directory": directory}, as_json)
+    show_fields({**details, "directory": manager.get_plugin_dir(row), "needed_by": manager.users(row)},
+                as_json)
+
+
+def _find(program: Program, word: str) -> Plugin:
+    """The plugin that a word on the command line means."""
+    from aria_core import InvalidInputError, NotFoundError
+
+    table = program.model.plugin
+    if word.isdecimal():
+        return table.get(int(word))
+    name, _equals, version = word.partition("==")
+    found = [each for each in table.list(filters={"name": name}, sort={"id": "asc"})
+             if version in ("", each.package_version)]
+    if not found:
+        raise NotFoundError(f"there is no plugin {word!r}; 'aria plugins list' shows those there are")
+    if len(found) > 1:
+        there = ", ".join(f"{each.name}=={each.package_version}" for each in found)
+        raise InvalidInputError(f"there are several plugins {name!r}: {there}; say which")
+    return found[0]

@@ -28,7 +28,7 @@ WORDS: Mapping[str, str] = MappingProxyType({
     "workflows": "Look at workflows.",
     "executions": "Start, resume, cancel and look at executions.",
     "logs": "Look at the logs of executions.",
-    "plugins": "Install and look at plugins.",
+    "plugins": "Make, install and look at plugins.",
     "extensions": "Look at extensions and what is wrong with them.",
     "config": "Show the configuration.",
     "reset": "Remove everything that is stored.",

@@ -14,6 +14,7 @@ import pytest
 from aria_core import (
     Environment,
     Installer,
+    InvalidInputError,
     InvalidPluginError,
     ModelStorage,
     NotFoundError,
@@ -22,6 +23,7 @@ from aria_core import (
     PluginInfo,
     PluginManager,
     SqlModelStorage,
+    StorageUnavailableError,
 )
 from aria_core.testing.wagons import (
     LIBRARY,
@@ -102,6 +104,70 @@ def test_installing_a_wagon_stores_a_row_and_fills_a_directory(
     assert leftovers(plugins_dir) == ["greeter-1.0"]
     assert manager.get_plugin_dir(row) == str(plugins_dir / "greeter-1.0")
     assert (plugins_dir / "greeter-1.0" / LIBRARY / "greeter.py").is_file()
+
+
+def test_an_archive_with_the_right_hash_is_installed(
+        manager: PluginManager, tmp_path: Path) -> None:
+    path = write_wagon(tmp_path / "greeter.wgn")
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    plugin = manager.install(path, sha256=f"sha256:{right.upper()}")
+    assert plugin.sha256 == right
+
+
+def test_an_archive_with_another_hash_is_refused_before_anybody_looks_into_it(
+        manager: PluginManager, plugins_dir: Path, archive: Path) -> None:
+    class Looks(Writes):
+        def inspect(self, path: Path) -> PluginInfo:
+            raise AssertionError("it was looked into")
+
+    manager.use_installers([Looks()])
+    words = r"is not the one that was asked for: its SHA-256 is \w+, not 0"
+    with pytest.raises(InvalidPluginError, match=words):
+        manager.install(archive, sha256="0" * 64)
+    assert leftovers(plugins_dir) == []
+
+
+@pytest.mark.parametrize("pin", ["", "0" * 63, "0" * 65, "g" * 64, "md5:" + "0" * 64])
+def test_what_is_no_hash_is_refused(manager: PluginManager, archive: Path, pin: str) -> None:
+    with pytest.raises(InvalidInputError, match="is no SHA-256; that is 64 of the characters 0-9 a-f"):
+        manager.install(archive, sha256=pin)
+
+
+def test_where_a_hash_is_required_none_is_told_to_whoever_has_none(
+        model: ModelStorage, plugins_dir: Path, tmp_path: Path) -> None:
+    manager = PluginManager(model, plugins_dir, require_pin=True)
+    path = write_wagon(tmp_path / "greeter.wgn")
+    right = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(InvalidPluginError, match="give the one that its publisher tells") as refused:
+        manager.install(path)
+    assert right not in str(refused.value)
+    assert manager.install(path, right).sha256 == right
+
+
+def test_what_was_hashed_is_what_is_installed(
+        manager: PluginManager, plugins_dir: Path, archive: Path) -> None:
+    class Copies(Writes):
+        def inspect(self, path: Path) -> PluginInfo:
+            archive.write_bytes(b"changed meanwhile")
+            return self.info
+
+        def install(self, path: Path, directory: Path) -> Environment:
+            (directory / path.name).write_bytes(path.read_bytes())
+            return Environment(self.info.name, pythonpath=(str(directory),))
+
+    manager.use_installers([Copies()])
+    plugin = manager.install(archive)
+    assert plugin.sha256 == hashlib.sha256(b"anything").hexdigest()
+    assert (plugins_dir / "quick-1" / "archive").read_bytes() == b"anything"
+
+
+def test_a_folder_of_plugins_that_cannot_be_written_is_told_in_a_sentence(
+        model: ModelStorage, archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    manager = PluginManager(model, tmp_path / "file" / "plugins")
+    manager.use_installers([Writes()])
+    with pytest.raises(StorageUnavailableError, match=r"the folder of plugins .* cannot be written: Not"):
+        manager.install(archive)
 
 
 def test_the_same_version_is_not_installed_twice(

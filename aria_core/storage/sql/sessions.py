@@ -14,9 +14,10 @@ from sqlalchemy.orm.exc import StaleDataError
 from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.modeling.base import Model
 from aria_core.modeling.models import Execution, Service
+from aria_core.modeling.plugins import Plugin
 from aria_core.storage.sql.checks import check_row
 from aria_core.storage.sql.database import Database
-from aria_core.storage.sql.statements import refuse_if_active
+from aria_core.storage.sql.statements import forget_plugin, refuse_if_active
 
 
 class Sessions:
@@ -137,6 +138,8 @@ class TableSession(ReadSession):
         with self._database.write() as connection:
             if model in (Service, Execution):
                 refuse_if_active(connection, model, key)
+            if model is Plugin:
+                connection.execute(forget_plugin(key))
             return connection.execute(statement).rowcount == 1
 
     def read_again(self, entry: Model) -> None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, Update, bindparam, delete, insert, select, update
 
 from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.modeling.models import Execution, Node, Service, Task
@@ -64,6 +64,13 @@ def refuse_if_active(connection: Connection, model: type[Service] | type[Executi
         if state in ACTIVE_EXECUTION_STATES:
             whose = "" if model is Execution else f"service {key} has "
             raise StorageError(f"{whose}execution {execution} is {state}; cancel it before it is deleted")
+
+
+def forget_plugin(plugin: int) -> Update:
+    """Let tasks of ended executions stand without the plugin they ran in, which is to be removed."""
+    ended = select(_execution.c.id).where(_execution.c.state.not_in(ACTIVE_EXECUTION_STATES))
+    return (update(_task).where(_task.c.plugin_id == plugin, _task.c.execution_id.in_(ended))
+            .values(plugin_id=None))
 
 
 def fence(columns: tuple[str, ...]) -> Parameterized:
