@@ -152,6 +152,8 @@ if TYPE_CHECKING:
     from aria_core.modeling.expressions import join as join
     from aria_core.modeling.expressions import token as token
     from aria_core.worker.scratch import scratch_directory as scratch_directory
+    from aria_core.worker.urls import is_url as is_url
+    from aria_core.worker.urls import shown_url as shown_url
 
 _HOMES = {
     "ActiveExecutionsError": "aria_core.orchestrator.exceptions",
@@ -280,6 +282,7 @@ _HOMES = {
     "hookimpl": "aria_core.hookspecs",
     "install_wheels": "aria_core.orchestrator.plugin_environment",
     "is_gone": "aria_core.storage.owners",
+    "is_url": "aria_core.worker.urls",
     "join": "aria_core.modeling.expressions",
     "kill_marked": "aria_core.worker.processes",
     "kill_session": "aria_core.worker.processes",
@@ -292,6 +295,7 @@ _HOMES = {
     "scratch_directory": "aria_core.worker.scratch",
     "script": "aria_core.modeling.builder",
     "secret_values": "aria_core.orchestrator.secret_values",
+    "shown_url": "aria_core.worker.urls",
     "store_template": "aria_core.orchestrator.topology",
     "template_spec": "aria_core.orchestrator.topology",
     "token": "aria_core.modeling.expressions",

@@ -44,6 +44,7 @@ from aria_core.modeling.specification import (
     WorkflowSpec,
 )
 from aria_core.modeling.values import plain_json
+from aria_core.worker.urls import is_url
 
 NODE_INTERFACE = "Standard"
 """The interface of `operations` given to a node."""
@@ -109,15 +110,20 @@ def script(path: str, /, *, process: Mapping[str, Any] | None = None, timeout: f
            inputs: Values | None = None, **more: Any) -> OperationSpec:
     """An operation that runs a script of the template's files with `inputs` (and the other keywords).
 
-    `path` is relative to the template's directory; `process` holds cwd, env, args, command_prefix.
+    `path` is relative to the template's directory, or an http or https URL; `process` holds cwd, env,
+    args, command_prefix, eval_python.
     """
-    if not path or Path(path).is_absolute() or ".." in Path(path).parts:
+    if not (is_url(path) or _is_inside(path)):
         raise InvalidInputError(f"the script {path!r} must be a path inside the template's directory")
     return OperationSpec(
         script=path, process=plain_json(escape(process or {}), "process"),
         inputs=_parameters({**(inputs or {}), **more}), timeout=timeout, heartbeat_timeout=heartbeat_timeout,
         max_attempts=max_attempts, retry_interval=retry_interval, retry=retry, ignore_failure=ignore_failure,
         priority=priority, pool=pool)
+
+
+def _is_inside(path: str) -> bool:
+    return bool(path) and not Path(path).is_absolute() and ".." not in Path(path).parts
 
 
 def function_name(function: Function) -> str:
@@ -220,9 +226,9 @@ class TemplateBuilder:
         root = None if directory is None else Path(directory).absolute()
         if root is not None and not root.is_dir():
             raise InvalidInputError(f"{root} is no directory; it takes the one the template's files lie in")
+        local = [each for each in operations_of(template) if each[1].script and not is_url(each[1].script)]
         missing = [f"{where} runs {each.script!r}, which is not in {root or 'any directory: none was given'}"
-                   for where, each in operations_of(template)
-                   if each.script and not (root and (root / each.script).is_file())]
+                   for where, each in local if not (root and (root / str(each.script)).is_file())]
         if missing:
             raise InvalidInputError("\n".join(missing))
         return LoadedTemplate(template=template, directory=str(root) if root else None)

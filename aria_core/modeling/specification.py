@@ -38,9 +38,9 @@ class OperationSpec(Specification):
     """What an operation runs and with which arguments.
 
     `function` is ``package.module:name`` (None: nothing to do). `script` names a script among the
-    template's files instead. A `plugin` name says in whose environment it runs. `retry_interval` goes
-    before the interval of `retry`. Of what is ready the highest `priority` (None: 0) is sent first, and of
-    what names the same `pool` only so much as its size allows.
+    template's files, or at an http or https URL, instead. A `plugin` name says in whose environment it
+    runs. `retry_interval` goes before the interval of `retry`. Of what is ready the highest `priority`
+    (None: 0) is sent first, and of what names the same `pool` only so much as its size allows.
     """
 
     function: str | None = None

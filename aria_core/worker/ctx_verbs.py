@@ -95,10 +95,11 @@ class ContextVerbs:
             name = tuple(_plain(word) for word in words[:length])
             if name in self._verbs:
                 return self._call(" ".join(map(str, words[:length])), name, words[length:])
-        steps = [word for word in words if word not in ("[", "]")]
-        if "=" in steps:
-            self._set(steps)
+        if "=" in words:
+            place = words.index("=")
+            self._set(_steps(words[:place]), words[place + 1:])
             return {"value": None}
+        steps = _steps(words)
         value: Any = self._ctx
         for step in steps:
             value = _step(value, step)
@@ -164,9 +165,9 @@ class ContextVerbs:
             raise InvalidInputError(ONCE)
         self.verdict = verdict
 
-    def _set(self, steps: list[Any]) -> None:
-        place = steps.index("=")
-        path, values = steps[:place], steps[place + 1:]
+    def _set(self, path: list[Any], values: list[Any]) -> None:
+        if len(values) == 2 and values[1] == "]":  # of brackets around all of it
+            values = values[:1]
         if len(values) != 1 or len(path) < 3:
             raise InvalidInputError("setting is written: ctx node attributes NAME… = VALUE")
         value = plain_json(values[0], " ".join(map(str, path)))
@@ -181,6 +182,10 @@ class ContextVerbs:
         if not inside:
             raise InvalidInputError(f"{' '.join(map(str, path))} cannot be set; only attributes can")
         _store(parent, path[-1], value)
+
+
+def _steps(words: list[Any]) -> list[Any]:
+    return [word for word in words if word not in ("[", "]")]
 
 
 def _plain(word: Any) -> str:

@@ -250,6 +250,8 @@ def test_complex_values_get_the_defaults_of_their_fields(load):
     ("mine > package.module:function", ("mine", "package.module:function", None)),
     ("a/b/run.sh", (None, None, "a/b/run.sh")),
     ("run.sh", (None, None, "run.sh")),
+    ("https://host/a/run.sh", (None, None, "https://host/a/run.sh")),
+    ("http://host:81/run?a=b", (None, None, "http://host:81/run?a=b")),
 ])
 def test_an_implementation_is_a_script_a_function_or_a_plugins_function(load, written, expected):
     template = load(f"""

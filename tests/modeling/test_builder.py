@@ -266,6 +266,13 @@ def test_a_script_lies_inside_the_templates_directory(path: str) -> None:
         script(path)
 
 
+def test_a_script_may_lie_at_a_url() -> None:
+    template = TemplateBuilder("elsewhere")
+    template.node("n", operations={"start": script("https://host/x.sh")})
+    operation = template.load().template.nodes["n"].interfaces["Standard"].operations["start"]
+    assert operation.script == "https://host/x.sh"
+
+
 def test_a_script_takes_the_words_script_path_and_process_for_itself() -> None:
     template = TemplateBuilder("t")
     template.node("n", operations={"start": script("x.sh", inputs={"process": 1})})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import signal
@@ -17,10 +16,12 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from aria_core import Actor, Call, Edit, Failed, Succeeded, run_call
+from aria_core import Actor, Call, Failed, Succeeded, run_call
+
+CHILD = {"eval_python": False}
+"""Settings that make a process of a script in Python, too."""
+
 
 # How it is started
 
@@ -36,7 +37,7 @@ def test_the_first_line_says_who_runs_it(host: Any) -> None:
 
 
 def test_without_a_first_line_the_suffix_says_who_runs_it(host: Any) -> None:
-    assert host.out("import sys; print(sys.executable)", path="x.py") == [sys.executable]
+    assert host.out("import sys; print(sys.executable)", CHILD, path="x.py") == [sys.executable]
     assert host.out("echo $0", path="plain")[-1].endswith("/plain")
 
 
@@ -73,7 +74,8 @@ def test_the_environment_holds_what_is_allowed_and_nothing_else(
     monkeypatch.setenv("SECRET_TOKEN", "canary")
     monkeypatch.setenv("LC_TIME", "C")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
-    [line] = host.out("import json, os; print(json.dumps(dict(os.environ)))", path="x.py", given="1")
+    [line] = host.out("import json, os; print(json.dumps(dict(os.environ)))", CHILD, path="x.py",
+                      given="1")
     found = json.loads(line)
     ours = {"ARIA_ATTEMPT", "ARIA_TASK_TOKEN", "ARIA_CTX_SOCKET", "ARIA_CTX_KEY", "given"}
     allowed = {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR", "LC_TIME", "LC_ALL",
@@ -89,37 +91,30 @@ def test_what_the_script_is_given_of_ours_cannot_be_overridden(host: Any) -> Non
     assert lines == ["3", str(host.ref)]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=5))
-def test_hostile_strings_arrive_as_they_are(host: Any, values: list[str]) -> None:
-    inputs = {f"v{number}": value for number, value in enumerate(values)}
-    script = ("import json, os, sys; given = [os.environ[k] for k in sorted(os.environ) if k[0] == 'v']; "
-              "print(json.dumps([given, sys.argv[1:]]))")
-    line = host.out(script, {"args": values}, path="x.py", **inputs)[-1]
-    assert json.loads(line) == [values, values]
+@pytest.mark.parametrize(("first", "missing"), [
+    ("#!/no/such/ruby -w", "/no/such/ruby"), ("#!/usr/bin/env no-ruby", "no-ruby"),
+    ("#!/usr/bin/env -S no-ruby -w", "no-ruby")])
+def test_a_missing_interpreter_is_named(host: Any, first: str, missing: str) -> None:
+    report = host.error(f"{first}\nputs 1")
+    assert report.error == f"TaskAbortException: scripts/run.sh: there is no {missing} to run it with"
+    assert report.retry is False
 
 
-HOSTILE = [f"{before}{text}{behind}" for before in ("", "-", "$", "\\", " ")
-           for behind in ("", " ", "\n", "\\", "'")
-           for text in (
-               "", "'", '"', "`id`", "$(id)", "${HOME}", "$((1+1))", "; id", "&& id", "| id", "a b", "*", "~",
-               "!!", "#x", "\r\n", "\t", "\x1b[2J", "\x7f", "\u202e", "\u2028", "\U0001f600", "e\u0301",
-               "%s%n", "{{ 7*7 }}", "../../etc/passwd", "-n", "--", "=", "a=b", "\\x41\\0", "<(id)", ">x",
-               "'\"'\"'", "null", "@{", "[1]",
-               "\xa0", "\ufeff", "x" * 200)]
+def test_the_first_line_may_have_several_words_for_env(host: Any) -> None:
+    assert host.out("#!/usr/bin/env -S sh -e -u\necho $-")[0].startswith("ue")
+    assert host.out("#!/usr/bin/env -S WORD=given sh -e\necho $- $WORD")[-1].startswith("e")
+    assert host.channel.messages[-1][1].endswith("given")
 
 
-def test_hundreds_of_hostile_strings_pass_through_a_shell_as_they_are(host: Any) -> None:
-    assert len(HOSTILE) >= 500
-    inputs = {f"v{number}": value for number, value in enumerate(HOSTILE)}
-    script = """
-        for each in "$@"; do printf '%s\\0' "$each"; done | base64 | tr -d '\\n'; echo
-        env -0 | grep -z '^v[0-9]' | base64 | tr -d '\\n'; echo
-    """
-    given, environment = (base64.b64decode(line).decode().split("\0")[:-1]
-                          for line in host.out(script, {"args": HOSTILE}, **inputs))
-    assert given == HOSTILE
-    assert dict(each.split("=", 1) for each in environment) == inputs
+def test_a_program_of_the_directory_it_runs_in_may_stand_before_it(host: Any, tmp_path: Path) -> None:
+    (tmp_path / "runner").write_text("#!/bin/sh\necho here; exec sh \"$@\"\n")
+    (tmp_path / "runner").chmod(0o700)
+    assert host.out("echo ran", {"command_prefix": "./runner", "cwd": str(tmp_path)}) == ["here", "ran"]
+
+
+@pytest.mark.parametrize("name", ["bin", "files", "script", "ctx"])
+def test_a_script_may_have_any_name(host: Any, name: str) -> None:
+    assert host.out("ctx node name", path=f"scripts/{name}") == ["web"]
 
 
 @pytest.mark.parametrize(("process", "inputs", "message"), [
@@ -135,6 +130,7 @@ def test_hundreds_of_hostile_strings_pass_through_a_shell_as_they_are(host: Any)
     ({"eval_python": "yes"}, {}, "the process setting eval_python is 'yes'; it takes true or false"),
     ({"shell": True}, {}, "there is no process setting 'shell'; there are cwd, env, args, command_prefix"),
     ({"cwd": "/no/such/folder"}, {}, "the process setting cwd is '/no/such/folder', which is no directory"),
+    ({"command_prefix": "./no-such-command", "cwd": "/"}, {}, "there is no ./no-such-command to run it"),
     ({"command_prefix": "no-such-command"}, {}, "there is no no-such-command to run it with"),
     ({"command_prefix": "'open"}, {}, "the process setting command_prefix is \"'open\": No closing"),
     ({"args": ["x" * 100_000] * 60}, {}, "/bin/sh cannot be started: Argument list too long"),
@@ -198,7 +194,7 @@ def test_output_is_bounded_and_always_text(host: Any) -> None:
         os.write(1, b"\xff\xfe\r\n")
         os.write(1, b"x" * 70000 + b"\n")
         for _ in range(300): os.write(1, b"y" * 100000 + b"\n")
-        """, path="x.py")
+        """, CHILD, path="x.py")
     messages = host.channel.messages
     assert messages[0] == ("INFO", "\N{REPLACEMENT CHARACTER}" * 2)
     assert messages[1] == ("INFO", "x" * 65536 + " … (4464 bytes cut)")
@@ -207,7 +203,7 @@ def test_output_is_bounded_and_always_text(host: Any) -> None:
 
 
 def test_a_million_short_lines_are_bounded_too(host: Any) -> None:
-    host.run("import os\nfor _ in range(100): os.write(1, b'\\n' * 10000)", path="x.py")
+    host.run("import os\nfor _ in range(100): os.write(1, b'\\n' * 10000)", CHILD, path="x.py")
     assert len(host.channel.logs) < 20_000
 
 
@@ -291,44 +287,30 @@ def test_a_script_whose_end_was_asked_for_while_it_was_being_started_is_ended(ho
 
 
 def test_the_temporary_directory_is_private(host: Any) -> None:
-    [line] = host.out("import os, stat; print(oct(os.stat(os.path.dirname(__file__)).st_mode))", path="x.py")
+    [line] = host.out("import os, stat; print(oct(os.stat(os.path.dirname(__file__)).st_mode))", CHILD,
+                      path="x.py")
     assert stat.S_IMODE(int(line, 8)) == 0o700
 
 
-# Python in the operation's own process
+# PowerShell
 
-def test_python_is_evaluated_on_request_with_ctx_and_inputs(host: Any) -> None:
-    report = host.run("""
-        import os
-        assert __name__ == "__main__"
-        ctx.node.attributes["seen"] = [inputs["a"], os.getpid(), ctx.task.attempt]
-        """, {"eval_python": True}, path="x.py", a={"b": 1})
-    assert report == Succeeded(host.ref, None, (Edit("node", 1, "seen", [{"b": 1}, os.getpid(), 3]),))
-
-
-@pytest.mark.parametrize("process", [None, {}, {"eval_python": False}])
-def test_python_is_a_child_otherwise(host: Any, process: dict[str, Any] | None) -> None:
-    assert host.out("import os; print(os.getpid(), 'ctx' in globals())", process, path="x.py") != [
-        f"{os.getpid()} True"]
-
-
-def test_only_python_is_evaluated(host: Any) -> None:
-    assert host.out("echo shell", {"eval_python": True}) == ["shell"]
+@pytest.mark.parametrize("name", ["pwsh", "powershell"])
+def test_a_script_of_powershell_runs_where_there_is_one(host: Any, tmp_path: Path, name: str,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / name).write_text("#!/bin/sh\nprintf '%s|' \"$@\" \"$given\"\n")
+    (tmp_path / "bin" / name).chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    [line] = host.out("Write-Output $env:given", {"args": ["a b"]}, path="run.ps1", given="it")
+    words = line.split("|")
+    assert words[:3] == ["-NoProfile", "-NonInteractive", "-File"]
+    assert Path(words[3]).name == "run.ps1"
+    assert words[4:] == ["a b", "it", ""]
 
 
-@pytest.mark.parametrize(("script", "error", "retry"), [
-    ("1 / 0", "ZeroDivisionError: division by zero", None),
-    ("ctx.task.abort('no')", "TaskAbortException: no", False),
-    ("ctx.task.retry('later', 5)", "TaskRetryException: later", True),
-    ("import sys; sys.exit(4)", "SystemExit: 4", None),
-    ("def f(:", "SyntaxError: invalid syntax", None),
-])
-def test_evaluated_python_fails_as_any_operation(host: Any, script: str, error: str,
-                                                 retry: bool | None) -> None:
-    report = host.error(script, {"eval_python": True}, path="x.py")
-    assert report.error.startswith(error)
-    assert report.retry is retry
-
-
-def test_evaluated_python_may_exit_well(host: Any) -> None:
-    host.out("import sys; sys.exit(0)", {"eval_python": True}, path="x.py")
+def test_without_powershell_its_scripts_are_refused(host: Any, tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    report = host.error("Write-Output 1", path="run.ps1")
+    assert report.error == "TaskAbortException: run.ps1: there is no pwsh or powershell to run it with"
+    assert report.retry is False

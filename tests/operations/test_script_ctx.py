@@ -57,6 +57,7 @@ def test_nothing_is_printed_as_nothing(host: Any) -> None:
     ("nested list 0 = @2", "nested", {"list": [2, {"deep": "x"}]}),
     ("nested list 1 deep = y", "nested", {"list": [1, {"deep": "y"}]}),
     ("a b-c d = @true", "a", {"b-c": {"d": True}}), ("[ sign ] = =", "sign", "="),
+    ("[ a = b ]", "a", "b"), ("a = [", "a", "["), ("a = ]", "a", "]"),
     ("text = 'ä $HOME `x` \"q\"'", "text", 'ä $HOME `x` "q"'),
 ])
 def test_ctx_sets_attributes(host: Any, words: str, name: str, value: Any) -> None:

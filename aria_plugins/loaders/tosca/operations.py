@@ -3,6 +3,7 @@
 An implementation is one of
 
 - ``scripts/start.sh``, a file of the template (or the name of an artifact of the node): a script;
+- ``https://host/start.sh``, which is downloaded when it is run: a script, too;
 - ``package.module:function`` or ``package.module.function``: a Python function;
 - ``plugin > package.module.function``: a function in the environment of a plugin.
 
@@ -41,7 +42,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from aria_core import LoadError, OperationSpec, Read, RetryPolicy
+from aria_core import LoadError, OperationSpec, Read, RetryPolicy, is_url
 
 from .problems import Kind, Place, Problems, TemplateError, suggestion
 from .values import Mapping, Scalar, Value, field, items, parse, place_of, plain, text
@@ -181,7 +182,7 @@ class Implementations:
         if written in artifacts:
             value = artifacts[written]
             written = text(value) or ""
-        operation.script = self._files.find(written, place_of(value))
+        operation.script = written if is_url(written) else self._files.find(written, place_of(value))
         if operation.script is not None:
             return
         if "/" not in written and written.rpartition(".")[2].lower() not in _FILE_ENDINGS:

@@ -12,9 +12,6 @@ from aria_plugins.operations.script.errors import ScriptSettingsError
 from aria_plugins.operations.script.settings import ProcessSettings
 from aria_plugins.operations.script.text import as_text
 
-FIRST_LINE = 256
-"""How many bytes of a script `interpreter` wants to see."""
-
 _PLAIN_WORDS = re.compile(rb"[\w./+-]+(?:[ \t]+[\w./+-]+)*")
 
 

@@ -19,6 +19,12 @@ class ProcessSettings:
     command_prefix: str | Sequence[str] = ()
     eval_python: bool | None = None
 
+    @property
+    def of_a_process(self) -> tuple[str, ...]:
+        """Which of the settings that only a process of the script's own can have are given."""
+        names = ("cwd", "env", "args", "command_prefix")
+        return tuple(name for name in names if getattr(self, name))
+
 
 _EXPECTED: Mapping[str, tuple[tuple[type, ...], str]] = {
     "cwd": ((str,), "a directory"),
