@@ -12,10 +12,12 @@ node's life count even where a node implements none of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 from aria_core.exceptions import InvalidInputError
+from aria_core.modeling.retries import RetryPolicy
 from aria_core.orchestrator.exceptions import CyclicGraphError, PluginNotFoundError, PoolNotFoundError
 from aria_core.orchestrator.plugin_use import FindPlugin
 from aria_core.orchestrator.task_graph import TaskGraph
@@ -122,7 +124,7 @@ class _Rows:
             position=position, name=task.name, waits_for=waits_for, function=task.function,
             arguments=task.arguments, dynamic=task.dynamic, secret=task.secret,
             plugin_id=self._plugin(task), max_attempts=task.max_attempts, retry_interval=task.retry_interval,
-            retry=task.retry.rules_to_json(), ignore_failure=task.ignore_failure,
+            retry=_rules(task.retry), ignore_failure=task.ignore_failure,
             timeout=task.timeout, heartbeat_timeout=task.heartbeat_timeout,
             priority=task.priority, pool=self._pool(task), **_operation_of(task))
 
@@ -145,6 +147,11 @@ class _Rows:
                                           "install it with 'aria plugins install'")
             self._plugins[name] = found
         return self._plugins[name]
+
+
+@lru_cache(maxsize=256)
+def _rules(policy: RetryPolicy) -> Mapping[str, Any] | None:
+    return policy.rules_to_json()
 
 
 def _stub_row(task: StubTask | OperationTask, position: int, waits_for: tuple[int, ...]) -> TaskRow:

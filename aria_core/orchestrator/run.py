@@ -10,6 +10,7 @@ from aria_core.exceptions import AriaError
 from aria_core.modeling.models import Execution, Service
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState
 from aria_core.orchestrator.call_maker import CallMaker
+from aria_core.orchestrator.collector import collector_at_rest
 from aria_core.orchestrator.context.source import ContextSource
 from aria_core.orchestrator.draft import record
 from aria_core.orchestrator.engine import Engine
@@ -100,17 +101,20 @@ class Run:
             return rows
         try:
             if self._claim.state != ExecutionState.CANCELLING:
-                self._store_graph(service, code)
+                rows = self._store_graph(service, code)
         except ClaimChangedError as changed:
             self._claim = changed.claim
         if self._claim.state != ExecutionState.STARTED:
             self._end_without_graph()
             return None
+        ids = ride_out(self._clock, lambda _: self._model.ledger.task_ids(self._claim.execution))
         self._say("started")
-        return self._load_graph()
+        with collector_at_rest():
+            return [row._replace(id=key) for row, key in zip(rows, ids, strict=True)]
 
     def _load_graph(self) -> list[TaskRow]:
-        return ride_out(self._clock, lambda _: self._model.ledger.load_graph(self._claim.execution))
+        with collector_at_rest():
+            return ride_out(self._clock, lambda _: self._model.ledger.load_graph(self._claim.execution))
 
     def _end_without_graph(self) -> None:
         """Somebody cancelled: there is nothing to end but the execution itself."""
@@ -119,7 +123,7 @@ class Run:
             self._claim = record(self._model.ledger, self._clock, self._claim, Batch(execution=end))
         self._say("cancelled")
 
-    def _store_graph(self, service: Service, code: str | None) -> None:
+    def _store_graph(self, service: Service, code: str | None) -> list[TaskRow]:
         try:
             workflow = prepare(self._model, service, self._execution.workflow_name, self._execution.inputs,
                                code=code, contributed=self._hooks.workflows())
@@ -129,7 +133,9 @@ class Run:
             self._fail_before_start(error)
             raise
         edits = plan.edits if self._executor.runs_operations else []
-        self._claim = ride_out(self._clock, lambda again: self._create_graph(plan.tasks, edits, again))
+        with collector_at_rest():
+            self._claim = ride_out(self._clock, lambda again: self._create_graph(plan.tasks, edits, again))
+        return plan.tasks
 
     def _create_graph(self, tasks: list[TaskRow], edits: list[Edit], again: bool) -> Claim:
         ledger, claim = self._model.ledger, self._claim

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import pairwise, product
 from typing import TYPE_CHECKING, TypeAlias
-from uuid import uuid4
 
 from aria_core.exceptions import InvalidInputError
 from aria_core.orchestrator.exceptions import CyclicGraphError, TaskNotInGraphError
-from aria_core.orchestrator.tasks import BaseTask
+from aria_core.orchestrator.tasks import BaseTask, new_id
 
 if TYPE_CHECKING:
     from networkx import DiGraph
@@ -30,7 +29,7 @@ class TaskGraph:
         from networkx import DiGraph
 
         self.name = name
-        self._id = str(uuid4())
+        self._id = new_id()
         self._tasks: dict[str, BaseTask] = {}
         self._graph: DiGraph[str] = DiGraph()
         """An edge leads from a task to one that waits for it."""
@@ -66,13 +65,13 @@ class TaskGraph:
 
     def get_dependencies(self, task: BaseTask) -> Iterator[BaseTask]:
         """The tasks that `task` itself waits for; ``TaskNotInGraphError`` if it is not in the graph."""
-        self._require([task])
-        return iter([self._tasks[each] for each in self._graph.predecessors(task.id)])
+        [key] = self._ids(task)
+        return iter([self._tasks[each] for each in self._graph.predecessors(key)])
 
     def get_dependents(self, task: BaseTask) -> Iterator[BaseTask]:
         """The tasks that themselves wait for `task`; ``TaskNotInGraphError`` if it is not in the graph."""
-        self._require([task])
-        return iter([self._tasks[each] for each in self._graph.successors(task.id)])
+        [key] = self._ids(task)
+        return iter([self._tasks[each] for each in self._graph.successors(key)])
 
     def add_tasks(self, *tasks: Tasks) -> list[BaseTask]:
         """Add tasks and return those that were not there before."""
@@ -99,7 +98,8 @@ class TaskGraph:
         Raises ``TaskNotInGraphError`` if one of them is not in the graph. A cycle is accepted here and
         refused when the graph is compiled.
         """
-        new = [edge for edge in self._edges(dependent, dependency) if not self._graph.has_edge(*edge)]
+        has_edge = self._graph.has_edge
+        new = [edge for edge in self._edges(dependent, dependency) if not has_edge(*edge)]
         self._graph.add_edges_from(new)
         return bool(new)
 
@@ -133,19 +133,20 @@ class TaskGraph:
         return groups
 
     def _edges(self, dependent: Tasks, dependency: Tasks) -> list[tuple[str, str]]:
-        waiting, awaited = _flat(dependent), _flat(dependency)
-        self._require(waiting)
-        self._require(awaited)
-        return [(first.id, second.id) for second, first in product(waiting, awaited)]
+        waiting, awaited = self._ids(dependent), self._ids(dependency)
+        return [(first, second) for second, first in product(waiting, awaited)]
 
     def _has_edges(self, edges: list[tuple[str, str]]) -> bool:
         return bool(edges) and all(self._graph.has_edge(*edge) for edge in edges)
 
-    def _require(self, tasks: Iterable[BaseTask]) -> None:
-        for task in tasks:
-            if task.id not in self._tasks:
-                raise TaskNotInGraphError(f"the task graph {self.name!r} has no task {task.name!r}; "
-                                          "add it first, with add_tasks")
+    def _ids(self, tasks: Tasks) -> list[str]:
+        """Their ids, once all of them are in the graph."""
+        found = [task.id for task in _flat(tasks)]
+        if not self._tasks.keys() >= set(found):
+            stranger = next(task for task in _flat(tasks) if task.id not in self._tasks)
+            raise TaskNotInGraphError(f"the task graph {self.name!r} has no task {stranger.name!r}; "
+                                      "add it first, with add_tasks")
+        return found
 
     def _sorted_ids(self) -> list[str]:
         from networkx import NetworkXUnfeasible, topological_sort
@@ -168,8 +169,10 @@ class TaskGraph:
 
 
 def _flat(tasks: Tasks) -> list[BaseTask]:
+    if isinstance(tasks, BaseTask):
+        return [tasks]
     found: list[BaseTask] = []
-    waiting = [iter((tasks,))]
+    waiting: list[Iterator[Tasks]] = [iter((tasks,))]
     while waiting:
         for each in waiting[-1]:
             if isinstance(each, BaseTask):

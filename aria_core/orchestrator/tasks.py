@@ -7,10 +7,10 @@ those are imported in every worker.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
-from uuid import uuid4
 
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.limits import pool_refusal, priority_refusal
@@ -31,13 +31,18 @@ MOST_ATTEMPTS = 2**31 - 1
 """What the integers of databases can count."""
 
 
+def new_id() -> str:
+    """A name that no other task or graph has; it keeps no secret, so chance need not be the system's."""
+    return f"{random.getrandbits(128):032x}"  # nosec B311
+
+
 class BaseTask:
     """A task of a graph. Two tasks are the same only if they are one object."""
 
     name: str = "task"
 
     def __init__(self, ctx: WorkflowContext | None = None) -> None:
-        self._id = str(uuid4())
+        self._id = new_id()
         self._workflow_context = ctx if ctx is not None else current.find()
 
     @property
@@ -132,9 +137,10 @@ class OperationTask(BaseTask):
             raise InvalidInputError(f"{self.name} cannot be given the arguments {_listed(reserved)}: "
                                     "ARIA itself fills them in")
         values = {name: each.value for name, each in declared.items() if _has_value(each)}
+        self.arguments: dict[str, Any] = plain_json(
+            {**values, **dict.fromkeys(given)}, f"{self.name}: arguments")
         for name, value in given.items():
-            values[name] = _fit(value, declared.get(name), f"{self.name}: argument {name}")
-        self.arguments: dict[str, Any] = plain_json(values, f"{self.name}: arguments")
+            self.arguments[name] = _fit(value, declared.get(name), f"{self.name}: argument {name}")
         self.dynamic: tuple[str, ...] = tuple(
             name for name, each in declared.items() if each.dynamic and name not in given)
         """Names of the arguments that are expressions."""

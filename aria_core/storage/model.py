@@ -129,6 +129,10 @@ class Ledger(ABC):
     def load_graph(self, execution: int) -> list[TaskRow]:
         """All tasks in order of position."""
 
+    def task_ids(self, execution: int) -> list[int]:
+        """The ids of all tasks in order of position: what a graph that was just stored lacks."""
+        return [task.id for task in self.load_graph(execution)]
+
     @abstractmethod
     def record_batch(self, claim: Claim, batch: Batch, *, again: bool = False) -> Claim:
         """Write a batch and return the next claim.

@@ -53,9 +53,14 @@ class Pulse:
     executor: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRow:
-    """A task as the compiler makes it and the engine loads it; columns as in `Task`."""
+_NO_ARGUMENTS: Mapping[str, Any] = {}
+
+
+class TaskRow(NamedTuple):
+    """A task as the compiler makes it and the engine loads it; columns as in `Task`.
+
+    `id` is 0 before the task is stored.
+    """
 
     position: int
     name: str
@@ -64,7 +69,7 @@ class TaskRow:
     state: str = "pending"
     waits_for: tuple[int, ...] = ()
     function: str | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = _NO_ARGUMENTS
     dynamic: tuple[str, ...] = ()
     secret: tuple[str, ...] = ()
     node_id: int | None = None

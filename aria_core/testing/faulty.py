@@ -100,6 +100,10 @@ class FaultyLedger(Ledger):
         """See `Ledger.load_graph`."""
         return self._inner.load_graph(execution)
 
+    def task_ids(self, execution: int) -> list[int]:
+        """See `Ledger.task_ids`."""
+        return self._inner.task_ids(execution)
+
     def record_batch(self, claim: Claim, batch: Batch, *, again: bool = False) -> Claim:
         """See `Ledger.record_batch`; its places are the states that it stores."""
         return self._around(lambda: self._inner.record_batch(claim, batch, again=again), *_places(batch))

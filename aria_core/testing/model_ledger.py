@@ -108,8 +108,9 @@ class LedgerContract:
             heartbeat_timeout=2.5, priority=-3, pool="database")]
         after = storage.ledger.create_graph(claim, rows[::-1], [Edit("node", node.id, "a", [1])], MOMENT)
         loaded = elsewhere(lambda: storage.ledger.load_graph(claim.execution))
-        assert [repr(replace(row, id=0)) for row in loaded] == [repr(row) for row in rows]
+        assert [repr(row._replace(id=0)) for row in loaded] == [repr(row) for row in rows]
         assert all(row.id for row in loaded)
+        assert storage.ledger.task_ids(claim.execution) == [row.id for row in loaded]
         assert after == Claim(claim.execution, 1, 1, "started")
         assert storage.execution.get(claim.execution).started_at == MOMENT
         assert dict(storage.node.get(node.id).attributes) == {"a": [1]}

@@ -5,8 +5,8 @@ the same with ``process``. ``graph-…`` makes and stores the graph and runs non
 
 After a warm-up, ``build_s`` is all from the template until the runner opens its executor, which it does
 once the graph is stored and loaded; ``exec_s`` is from then until `execute` returns. Parts of the former
-are ``author_s``, the workflow function, and ``store_s``, compiling, storing and loading; ``total_s`` is all
-of `execute`.
+are ``author_s``, the workflow function, and ``store_s``, compiling, storing and reading ids back;
+``total_s`` is all of `execute`.
 """
 
 from __future__ import annotations

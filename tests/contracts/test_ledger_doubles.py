@@ -67,7 +67,7 @@ class AbandonsAnything(SqlLedger):
 @DOUBLES.breaks("test_a_graph_comes_back_as_it_was_in_order")
 class GraphWithoutDependencies(SqlLedger):
     def create_graph(self, claim, tasks, edits, started_at):
-        return super().create_graph(claim, [replace(task, waits_for=()) for task in tasks], edits, started_at)
+        return super().create_graph(claim, [task._replace(waits_for=()) for task in tasks], edits, started_at)
 
 
 @DOUBLES.breaks("test_a_graph_is_stored_entirely_or_not_at_all")
@@ -280,7 +280,7 @@ class EveryAttemptFlushes(SqlLedger):
 @DOUBLES.breaks("test_times_of_tasks_come_back_aware_and_in_utc")
 class NaiveTimes(SqlLedger):
     def load_graph(self, execution):
-        return [replace(row, due_at=row.due_at and row.due_at.replace(tzinfo=None))
+        return [row._replace(due_at=row.due_at and row.due_at.replace(tzinfo=None))
                 for row in super().load_graph(execution)]
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize("executor", ["thread"], indirect=True)
 
 STEPS = [{"label": "a", "do": "set_attribute", "arguments": {"name": "x", "value": 1}},
          {"label": "b", "after": ["a"]}]
-CALLS = [("claim_new", 1), ("load_graph", 1), ("create_graph", 1), ("load_graph", 2), ("record_batch", 1),
+CALLS = [("claim_new", 1), ("load_graph", 1), ("create_graph", 1), ("task_ids", 1), ("record_batch", 1),
          ("record_batch", 2), ("record_batch", 3)]
 
 

@@ -42,15 +42,14 @@ from aria_core.storage.records import (
 )
 from aria_core.storage.sql.database import Database
 from aria_core.storage.sql.migrations import Revisions
+from aria_core.storage.sql.new_tasks import store_tasks
 from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
-    NEW_TASK_COLUMNS,
     PROGRESS,
     TASK_COLUMNS,
     fence,
     is_key,
     lock_service,
-    new_task,
     node_change,
     transition,
     write_edits,
@@ -68,8 +67,8 @@ _PULSE = select(_execution.c.id, _execution.c.service_id, _execution.c.state, _e
 _ACTIVE = [str(state) for state in ACTIVE_EXECUTION_STATES]
 _AFTER_TAKING: dict[str, str] = {
     ExecutionState.PENDING: ExecutionState.PENDING, ExecutionState.CANCELLING: ExecutionState.CANCELLING}
-_FIELDS = tuple(each.name for each in TASK_COLUMNS)
-_new = attrgetter(*NEW_TASK_COLUMNS)
+_LISTS = [TaskRow._fields.index(name) for name in ("waits_for", "dynamic", "secret")]
+_COMMON = [TaskRow._fields.index(name) for name in ("state", "function", "interface_name", "operation_name")]
 AT_ONCE = 5_000
 """Tasks of a graph that are in memory twice while it is stored or loaded."""
 _RUNNING = [str(state) for state in RUNNING_TASK_STATES]
@@ -213,8 +212,7 @@ class SqlLedger(Ledger):
         with self._writing() as connection:
             next_claim = self._pass_fence(connection, claim, changes)
             for start in range(0, len(tasks), AT_ONCE):
-                rows = [[claim.execution, *_new(task)] for task in tasks[start:start + AT_ONCE]]
-                self._statements.run(connection, new_task, ("execution_id", *NEW_TASK_COLUMNS), rows)
+                store_tasks(connection, self._statements, claim.execution, tasks[start:start + AT_ONCE])
             write_edits(connection, edits)
         return next_claim
 
@@ -230,6 +228,12 @@ class SqlLedger(Ledger):
                 graph += [_task_row(row, texts) for row in rows]
                 if len(rows) < AT_ONCE:
                     return graph
+
+    def task_ids(self, execution: int) -> list[int]:
+        """See `Ledger.task_ids`."""
+        of_execution = select(_task.c.id).where(_task.c.execution_id == execution)
+        with self._database.read() as connection:
+            return [*connection.scalars(of_execution.order_by(_task.c.position))]
 
     def record_batch(self, claim: Claim, batch: Batch, *, again: bool = False) -> Claim:
         """See `Ledger.record_batch`."""
@@ -369,12 +373,12 @@ def _already_committed(connection: Connection, claim: Claim) -> Claim | None:
 
 def _task_row(row: Row[Any], texts: dict[str, str]) -> TaskRow:
     """The task; texts that many tasks have in common are shared."""
-    values = dict(zip(_FIELDS, row, strict=True))
-    for name in ("waits_for", "dynamic", "secret"):
-        values[name] = tuple(values[name] or ())
-    for name in ("state", "function", "interface_name", "operation_name"):
-        values[name] = texts.setdefault(values[name], values[name])
-    return TaskRow(**values)
+    values = list(row)
+    for place in _LISTS:
+        values[place] = tuple(values[place] or ())
+    for place in _COMMON:
+        values[place] = texts.setdefault(values[place], values[place])
+    return TaskRow._make(values)
 
 
 def _attempt_values(attempt: Any) -> dict[str, Any]:

@@ -6,14 +6,34 @@ each value is bound) is done here once for the statement. Connections, transacti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, Dialect
+from sqlalchemy.types import TypeEngine
 
 Bind = Callable[[Any], Any]
 Parameterized = tuple[ClauseElement, Sequence[str]]
 """A statement and the names of its parameters, in the order in which rows give them."""
+
+
+class Binds:
+    """How a dialect writes values of these types; None is NULL for all of them."""
+
+    def __init__(self, types: Iterable[TypeEngine[Any]], dialect: Dialect) -> None:
+        bound = (each.dialect_impl(dialect).bind_processor(dialect) for each in types)
+        self._binds: list[tuple[int, Bind]] = [
+            (place, bind) for place, bind in enumerate(bound) if bind is not None]
+
+    def apply(self, rows: Iterable[list[Any]]) -> None:
+        """Change each row, which has a value for each type, to what the driver is to be given."""
+        for place, bind in self._binds:
+            last = bound = None  # neighbours often share their value, such as the moment of a batch
+            for row in rows:
+                if row[place] is not last:
+                    last = row[place]
+                    bound = None if last is None else bind(last)
+                row[place] = bound
 
 
 class Prepared:
@@ -28,19 +48,11 @@ class Prepared:
         self._names = None if compiled.positional else tuple(names)
         if compiled.positional and tuple(compiled.positiontup) != tuple(names):
             raise ValueError(f"the statement takes {compiled.positiontup}, not {names}: {self._sql}")
-        bound = (compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names)
-        self._binds: list[tuple[int, Bind]] = [
-            (place, bind) for place, bind in enumerate(bound) if bind is not None]
+        self._binds = Binds([compiled.binds[name].type for name in names], dialect)
 
     def run(self, connection: Connection, rows: list[list[Any]]) -> int:
         """Execute it once for each row, which is changed; how many rows of the database that changed."""
-        for place, bind in self._binds:
-            last = bound = None  # neighbours often share their value, such as the moment of a batch
-            for row in rows:
-                if row[place] is not last:
-                    last = row[place]
-                    bound = None if last is None else bind(last)
-                row[place] = bound
+        self._binds.apply(rows)
         values: Any = [tuple(row) for row in rows]
         if self._names is not None:
             values = [dict(zip(self._names, row, strict=True)) for row in rows]

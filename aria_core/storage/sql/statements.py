@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from sqlalchemy import Connection, Table, Update, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, Update, bindparam, delete, select, update
 
 from aria_core.exceptions import NotFoundError, StorageError
 from aria_core.modeling.models import Execution, Node, Service, Task
@@ -24,13 +23,8 @@ _task: Any = Task.__table__
 _node: Any = Node.__table__
 _attribute: Any = Attribute.__table__
 
-TASK_COLUMNS = tuple(_task.c[each.name] for each in fields(TaskRow))
+TASK_COLUMNS = tuple(_task.c[name] for name in TaskRow._fields)
 """What `TaskRow` is loaded from."""
-
-_MADE_LATER = ("id", "due_at", "reason", "progress", "progress_message")
-NEW_TASK_COLUMNS = tuple(
-    each.name for each in _task.c if each in TASK_COLUMNS and each.name not in _MADE_LATER)
-"""What of a `TaskRow` is stored with a new graph, beside its execution; in the order of the table."""
 
 PROGRESS = (update(_task)
             .where(_task.c.id == bindparam("b_id"), _task.c.attempts == bindparam("b_attempts"))
@@ -81,12 +75,6 @@ def fence(columns: tuple[str, ...]) -> Parameterized:
 def transition(columns: tuple[str, ...]) -> Parameterized:
     """UPDATE of these columns of a task, guarded by its state and attempts."""
     return _guarded(_task, columns, ("id", "state", "attempts"))
-
-
-def new_task(columns: tuple[str, ...]) -> Parameterized:
-    """INSERT of a task with these columns."""
-    return (insert(_task).values({name: bindparam(f"n_{name}") for name in columns}),
-            [f"n_{name}" for name in columns])
 
 
 def node_change(columns: tuple[str, ...]) -> Parameterized:
