@@ -74,7 +74,6 @@ if TYPE_CHECKING:
     from aria_core.modeling.states import TaskState as TaskState
     from aria_core.orchestrator.builtin import BUILTIN_WORKFLOWS as BUILTIN_WORKFLOWS
     from aria_core.orchestrator.context.workflow import WorkflowContext as WorkflowContext
-    from aria_core.orchestrator.decorators import operation as operation
     from aria_core.orchestrator.decorators import workflow as workflow
     from aria_core.orchestrator.events import Event as Event
     from aria_core.orchestrator.events import TaskEvent as TaskEvent
@@ -132,6 +131,9 @@ if TYPE_CHECKING:
     from aria_core.worker.context import OperationContext as OperationContext
     from aria_core.worker.context import RelationshipOperationContext as RelationshipOperationContext
     from aria_core.worker.ctx_server import ContextServer as ContextServer
+    from aria_core.worker.current import ctx as ctx
+    from aria_core.worker.decorators import operation as operation
+    from aria_core.worker.outcomes import PluginOperationError as PluginOperationError
     from aria_core.worker.outcomes import ProcessException as ProcessException
     from aria_core.worker.outcomes import TaskAbortException as TaskAbortException
     from aria_core.worker.outcomes import TaskRetryException as TaskRetryException
@@ -222,6 +224,7 @@ _HOMES = {
     "PluginInUseError": "aria_core.orchestrator.exceptions",
     "PluginInfo": "aria_core.installer",
     "PluginManager": "aria_core.orchestrator.plugin",
+    "PluginOperationError": "aria_core.worker.outcomes",
     "PluginSpec": "aria_core.modeling.specification",
     "ProcessException": "aria_core.worker.outcomes",
     "Read": "aria_core.loader",
@@ -268,6 +271,7 @@ _HOMES = {
     "create_relationships_tasks": "aria_core.orchestrator.tasks",
     "create_service": "aria_core.orchestrator.topology",
     "create_task": "aria_core.orchestrator.tasks",
+    "ctx": "aria_core.worker.current",
     "delete_service": "aria_core.orchestrator.topology",
     "delete_template": "aria_core.orchestrator.topology",
     "describe_owner": "aria_core.storage.owners",
@@ -287,7 +291,7 @@ _HOMES = {
     "kill_marked": "aria_core.worker.processes",
     "kill_session": "aria_core.worker.processes",
     "logging_as": "aria_core.logs",
-    "operation": "aria_core.orchestrator.decorators",
+    "operation": "aria_core.worker.decorators",
     "outputs": "aria_core.orchestrator.topology",
     "parameter": "aria_core.modeling.builder",
     "run_call": "aria_core.worker.run",

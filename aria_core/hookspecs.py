@@ -225,8 +225,13 @@ def aria_wrap_operation(call: Call) -> str | Iterable[str] | None:
     """Name the context managers that go around this operation. Group ``aria.hooks``.
 
     Called in the runner's process once for each attempt, before it is dispatched. Each name is
-    ``package.module:function``; the worker imports it where the operation runs, calls it with the
-    call, and enters what it returns. The first named is outermost. ::
+    ``package.module:function``; a worker of the core's environment imports it, calls it with the
+    call, and enters what it returns. The first named is outermost.
+
+    A plugin's operation runs in the plugin's own environment: its wrappers surround the exchange with
+    that. What it raised reaches them as a ``PluginOperationError`` that tells class, text and verdict;
+    what they raise or swallow counts as for any other operation. ``aria_core.ctx`` is the operation's
+    context here, too. ::
 
         import logging
         import time

@@ -13,6 +13,7 @@ from typing import Any
 from aria_core.orchestrator.executor import Executor, Inbox
 from aria_core.worker.calls import Call, CallRef, Lost, Report, Started, report_from_json
 from aria_core.worker.channel_server import ChannelServer
+from aria_core.worker.run import let_plugin_workers_go
 
 
 class FutureExecutor(Executor):
@@ -78,6 +79,7 @@ class FutureExecutor(Executor):
         if calls is not None and calls.is_open:
             calls.close(grace)
             self.stop()
+            let_plugin_workers_go()
 
 
 class _Calls:

@@ -18,7 +18,6 @@ from aria_core.modeling.models import Node, Relationship, Service
 from aria_core.modeling.parameters import Attribute
 from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.specification import ParameterSpec, WorkflowSpec
-from aria_core.orchestrator.arguments import WORKFLOW_DECORATOR_RESERVED_ARGUMENTS
 from aria_core.orchestrator.builtin import BUILTIN_WORKFLOWS
 from aria_core.orchestrator.collector import collector_at_rest
 from aria_core.orchestrator.compiler import compile_graph
@@ -31,6 +30,7 @@ from aria_core.orchestrator.topology import check_inputs, workflow_inputs
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import NewExecution, TaskRow
 from aria_core.storage.resource import ResourceStorage
+from aria_core.worker.arguments import WORKFLOW_DECORATOR_RESERVED_ARGUMENTS
 from aria_core.worker.calls import Edit
 from aria_core.worker.functions import FunctionImportError, forget_code, import_function
 from aria_core.worker.scratch import scratch_directory

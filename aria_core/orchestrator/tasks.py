@@ -16,9 +16,9 @@ from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.limits import pool_refusal, priority_refusal
 from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.values import coerce, plain_json
-from aria_core.orchestrator.arguments import OPERATION_DECORATOR_RESERVED_ARGUMENTS
 from aria_core.orchestrator.context.workflow import WorkflowContext, current
 from aria_core.orchestrator.exceptions import OperationNotFoundError
+from aria_core.worker.arguments import OPERATION_DECORATOR_RESERVED_ARGUMENTS
 
 if TYPE_CHECKING:
     from aria_core.modeling.models import Node, Operation, Relationship

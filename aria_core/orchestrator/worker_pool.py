@@ -20,12 +20,6 @@ from typing import Any
 
 from aria_core.orchestrator.executor import Inbox
 from aria_core.orchestrator.threads import Hands
-from aria_core.orchestrator.worker_process import (
-    Parcel,
-    WorkerProcess,
-    WorkerProtocolError,
-    pack,
-)
 from aria_core.orchestrator.worker_queue import WorkerQueue
 from aria_core.orchestrator.worker_starts import WorkerStarts
 from aria_core.worker.calls import (
@@ -43,6 +37,12 @@ from aria_core.worker.calls import (
 )
 from aria_core.worker.channel import ChannelError
 from aria_core.worker.processes import kill_marked
+from aria_core.worker.worker_process import (
+    Parcel,
+    WorkerProcess,
+    WorkerProtocolError,
+    pack,
+)
 
 LINGER = 0.005
 """Seconds until somebody looks whether a call has begun: most are over by then, and cost no look."""
@@ -244,8 +244,10 @@ class WorkerPool:
 
     def _take_report(self, worker: WorkerProcess, message: Mapping[str, Any]) -> None:
         report, seconds = report_from_json(message), message.get("seconds")
-        if not isinstance(report, (Succeeded, Failed)) or not is_duration(seconds):
+        if not isinstance(report, (Succeeded, Failed, Lost)) or not is_duration(seconds):
             raise WorkerProtocolError("a worker sent a report that is not its own to make")
+        if isinstance(report, Lost) and not worker.passes_on:
+            raise WorkerProtocolError("a worker reported as lost what it ran itself")
         has_told = worker.has_told
         with self._lock:
             worker.finish(report.ref)
@@ -296,7 +298,7 @@ class WorkerPool:
             with self._lock:
                 if not self._lacks_worker():
                     return
-                environment = self._queue.waiting[0].call.plugin
+                environment = self._queue.waiting[0].environment
             self._start_worker(environment)
 
     def _start_worker(self, environment: Environment | None) -> None:

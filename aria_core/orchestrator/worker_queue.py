@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from aria_core.orchestrator.worker_process import Parcel, WorkerProcess
 from aria_core.worker.calls import CallRef, Environment
+from aria_core.worker.worker_process import Parcel, WorkerProcess
 
 SENT_AHEAD = 64
 """How many calls a worker may have besides the one it runs."""
@@ -29,7 +29,7 @@ class WorkerQueue:
         """Send what waits, in order, as far as there is room for it."""
         slots, busy = self._slots(), self._busy()
         while self.waiting:
-            environment = self.waiting[0].call.plugin
+            environment = self.waiting[0].environment
             worker = self._free(environment) if busy < slots else self._with_room(environment)
             if worker is None or not worker.send(self.waiting[0]):
                 return
@@ -39,7 +39,7 @@ class WorkerQueue:
     def lacks_worker(self) -> bool:
         """Whether a slot is free for the next call, and no worker is."""
         return (bool(self.waiting) and self._busy() < self._slots()
-                and self._free(self.waiting[0].call.plugin) is None)
+                and self._free(self.waiting[0].environment) is None)
 
     def reclaim(self, worker: WorkerProcess) -> None:
         """Take back what a worker has not begun: it waits again, before all others."""
@@ -55,7 +55,7 @@ class WorkerQueue:
 
     def drop_all_of(self, environment: Environment | None) -> list[Parcel]:
         """Take what waits for a worker of this environment out of the queue."""
-        return self._take_out(lambda call: call.call.plugin == environment)
+        return self._take_out(lambda call: call.environment == environment)
 
     def worker_of(self, ref: CallRef) -> WorkerProcess | None:
         """Who has this call."""

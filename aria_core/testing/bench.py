@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import threading
 import time
@@ -16,13 +17,23 @@ from typing import Any, Self
 import pytest
 
 from aria_core.orchestrator.executor import Executor
+from aria_core.testing import operations
 from aria_core.testing.inbox import PATIENCE, RecordingInbox
 from aria_core.testing.memory_channel import MemoryChannel
-from aria_core.worker.calls import Actor, Call, CallRef, FinalReport, Succeeded
+from aria_core.worker.calls import Actor, Call, CallRef, Environment, FinalReport, Succeeded
 
 OPERATIONS = "aria_core.testing.operations"
+PLUGIN_OPERATIONS = "plugin_operations"
+"""The same, where `with_operations` has put them."""
 NODE = 7
 _QUIET = 0.3
+
+
+def with_operations(environment: Environment, libraries: Path) -> Environment:
+    """Put `PLUGIN_OPERATIONS` among the libraries of a plugin, which sees nothing of ours."""
+    libraries.mkdir(parents=True, exist_ok=True)
+    shutil.copy(operations.__file__, libraries / f"{PLUGIN_OPERATIONS}.py")
+    return environment
 
 
 def is_alive(pid: int) -> bool:

@@ -1,7 +1,10 @@
 """A warm worker: ``python -m aria_core.worker <line> <calls>``, two inherited sockets.
 
 The *line* is a stream that carries JSON lines both ways, framed as `aria_core.worker.channel` says.
-The runner begins with ``{"hello": 2, "key": …, "path": […] or null}``; the worker answers
+The runner begins with ``{"hello": 2, "key": …, "path": […] or null, "first": […], "inherit": […],
+"plugin": … or null, "tidies": true}``: the whole import path, or what to put before it, the variables that
+operations inherit, whose environment this is, and whether to end what failed attempts leave. The worker
+answers
 ``{"hello": 2, "key": …, "pid": …, "host": …}`` and then sends, for each call, questions and messages of
 the operation as the channel defines them, and the final report (``{"report": "succeeded", …}``), in which
 ``seconds`` tells how long the operation ran.
@@ -25,10 +28,19 @@ import threading
 import time
 from collections.abc import Mapping
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aria_core.worker.calls import LONGEST_WAIT, Call, Failed, Succeeded, call_from_json, report_to_json
+from aria_core.worker.calls import (
+    LONGEST_WAIT,
+    Call,
+    Failed,
+    FinalReport,
+    Succeeded,
+    call_from_json,
+    report_to_json,
+)
 from aria_core.worker.channel import (
+    Channel,
     ChannelError,
     decode_message,
     encode_message,
@@ -39,7 +51,10 @@ from aria_core.worker.keeper import stay_behind
 from aria_core.worker.marking import AttemptMark
 from aria_core.worker.printing import Printing
 from aria_core.worker.processes import kill_marked
-from aria_core.worker.run import run_call
+from aria_core.worker.run import run_call, run_here
+
+if TYPE_CHECKING:
+    from aria_core.worker.plugin_workers import PluginWorkers
 
 WORKER_VERSION = 2
 PACKET_LIMIT = 32 * 1024
@@ -134,6 +149,8 @@ class Worker:
         self._pid = os.getpid()
         self._cancelled = threading.Event()
         self._running = self._waiting = False
+        self._hello: dict[str, Any] = {}
+        self._plugin_workers: PluginWorkers | None = None
 
     def greet(self) -> None:
         """Answer the runner's hello and take over its import path; ``SystemExit`` if versions differ."""
@@ -141,8 +158,8 @@ class Worker:
         if hello.get("hello") != WORKER_VERSION:
             raise SystemExit(f"the runner speaks version {hello.get('hello')!r} of the worker protocol, "
                              f"this worker speaks {WORKER_VERSION}")
-        if hello.get("path") is not None:
-            sys.path[:] = hello["path"]
+        self._hello = hello
+        sys.path[:] = hello.get("path") or [*hello.get("first", ()), *sys.path]
         signal.signal(signal.SIGTERM, self._on_sigterm)
         os.register_at_fork(after_in_child=self._let_go)
         self._printing.catch()
@@ -179,7 +196,7 @@ class Worker:
         self._printing.begin(channel.tell)
         began = time.monotonic()
         self._running = True
-        report = run_call(call, channel, self._cancelled)
+        report = self._report(call, channel)
         self._running = False
         seconds = min(time.monotonic() - began, LONGEST_WAIT)
         if os.getpid() != self._pid:
@@ -188,12 +205,29 @@ class Worker:
         channel.close()
         self._finish(call, report, seconds)
 
-    def _finish(self, call: Call, report: Succeeded | Failed, seconds: float) -> None:
+    def _report(self, call: Call, channel: LineChannel) -> FinalReport:
+        if self._hello.get("plugin") is not None:
+            return run_here(call, channel, self._cancelled)
+        return run_call(call, channel, self._cancelled, self._exchange)
+
+    def _exchange(self, call: Call, channel: Channel) -> FinalReport:
+        """Meanwhile SIGTERM is for the plugin's worker, whose operation may yet succeed."""
+        from aria_core.worker.plugin_workers import PluginWorkers
+
+        if self._plugin_workers is None:
+            self._plugin_workers = PluginWorkers(self._hello.get("inherit", ()), tidies=False)
+        self._running = False
+        try:
+            return self._plugin_workers.exchange(call, channel, self._cancelled)
+        finally:
+            self._running = True
+
+    def _finish(self, call: Call, report: FinalReport, seconds: float) -> None:
         succeeded = isinstance(report, Succeeded)
         if self._cancelled.is_set() and not succeeded:
             raise SystemExit(128 + signal.SIGTERM)
         self._mark.clear()
-        if not succeeded:
+        if not succeeded and self._hello.get("tidies", True):
             kill_marked(call.mark, FAILED_ATTEMPT_GRACE)
         try:
             self._line.send({**report_to_json(report), "seconds": seconds})

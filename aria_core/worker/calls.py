@@ -61,7 +61,11 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where a plugin's code lives: an interpreter (None: ours) and what to put on the two paths."""
+    """Where a plugin's code lives: its interpreter, its programs and its libraries.
+
+    Without an interpreter its operations run with ours, which then sees the standard library and
+    `pythonpath`, and nothing that is installed beside the core.
+    """
 
     plugin: str
     python: str | None = None

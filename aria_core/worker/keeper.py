@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from aria_core.worker.marking import ATTEMPT_VARIABLE
-from aria_core.worker.processes import kill_marked
+from aria_core.worker.processes import find_marked, kill_all
 
 CANNOT_FORK = os.EX_TEMPFAIL
 """The exit code of a worker for which the system has no process or memory now: to be tried again."""
@@ -75,7 +75,7 @@ def _keep(worker: int, line: socket.socket, runner: int) -> NoReturn:
             _end_like(status)
         hung_up = any(event[0] == line.fileno() for event in poll.poll(_PARENT_CHECK_MS))
         if hung_up or os.getppid() != runner:
-            _end_all(worker)
+            _end_all(worker, runner)
         _swallow(awake)
 
 
@@ -86,13 +86,16 @@ def _swallow(awake: socket.socket) -> None:
         return
 
 
-def _end_all(worker: int) -> NoReturn:
-    """The worker must not begin another attempt while its mark is read, so it is stopped first."""
+def _end_all(worker: int, runner: int) -> NoReturn:
+    """The worker must not begin another attempt while its mark is read, so it is stopped first.
+
+    A runner that carries the mark, too, is itself a worker, whose attempt has a plugin: it sees to itself.
+    """
     os.kill(worker, signal.SIGSTOP)
     mark = _mark_of(worker)
     os.kill(worker, signal.SIGKILL)
     if mark:
-        kill_marked(mark, 0.0)
+        kill_all(lambda: [pid for pid in find_marked(mark) if pid != runner], 0.0)
     os._exit(1)
 
 

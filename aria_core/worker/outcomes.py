@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import signal
 
+from aria_core.worker.calls import Failed, Lost
+
 _MOST_CLASSES = 50
 _SHOWN_LINES = 10
 
@@ -74,3 +76,38 @@ def class_name(kind: type) -> str:
 def class_names(error: BaseException) -> tuple[str, ...]:
     """The class of an error and all classes it comes from, nearest first: what rules of retries look at."""
     return tuple(class_name(kind) for kind in type(error).__mro__[:_MOST_CLASSES] if kind is not object)
+
+
+class PluginOperationError(RuntimeError):
+    """What ended the operation of a plugin, for the wrappers around it (`aria_wrap_operation`).
+
+    The exception itself cannot leave the plugin's environment. Its text is ``ClassName: message``;
+    `classes` are the names of its class and of that one's bases, nearest first, `traceback` is its
+    traceback as text. After ``ctx.task.retry`` it is a ``TaskRetryException``, too, and after
+    ``ctx.task.abort`` a ``TaskAbortException``. If the plugin's worker vanished `is_lost` is True, the
+    text says how, and the attempt is lost whatever a wrapper makes of it.
+    """
+
+    def __init__(self, report: Failed | Lost) -> None:
+        failed = report if isinstance(report, Failed) else None
+        super().__init__(report.error if isinstance(report, Failed) else report.detail or report.reason)
+        self.report = report
+        self.is_lost = failed is None
+        self.classes = failed.classes if failed else ()
+        self.traceback = failed.traceback if failed else ""
+        self.retry = failed.retry if failed else None
+        self.retry_interval = failed.after if failed else None
+
+
+class _PluginRetry(PluginOperationError, TaskRetryException):
+    """A plugin's operation asked for another attempt."""
+
+
+class _PluginAbort(PluginOperationError, TaskAbortException):
+    """A plugin's operation ended its task."""
+
+
+def plugin_error(report: Failed | Lost) -> PluginOperationError:
+    """The exception that stands for what a plugin's worker reported."""
+    kinds = {True: _PluginRetry, False: _PluginAbort, None: PluginOperationError}
+    return kinds[report.retry if isinstance(report, Failed) else None](report)

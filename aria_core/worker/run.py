@@ -8,18 +8,39 @@ import socket
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from types import CoroutineType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aria_core.exceptions import NotJsonError
-from aria_core.worker.calls import LONGEST_WAIT, Call, Edit, Failed, Succeeded, report_to_json
-from aria_core.worker.channel import Channel, SocketChannel
+from aria_core.worker.calls import (
+    LONGEST_WAIT,
+    Call,
+    Edit,
+    Failed,
+    FinalReport,
+    Lost,
+    Succeeded,
+    report_to_json,
+)
+from aria_core.worker.channel import Channel, NoChannel, SocketChannel
 from aria_core.worker.context import Cancellation, OperationContext, make_context
+from aria_core.worker.current import RUNNING
 from aria_core.worker.functions import FunctionImportError, import_function
 from aria_core.worker.json_values import dump_json
 from aria_core.worker.logs import storable
-from aria_core.worker.outcomes import TaskAbortException, TaskRetryException, class_names
+from aria_core.worker.outcomes import (
+    PluginOperationError,
+    TaskAbortException,
+    TaskRetryException,
+    class_names,
+    plugin_error,
+)
+
+if TYPE_CHECKING:
+    from aria_core.worker.plugin_workers import Exchange, PluginWorkers
 
 RESULT_LIMIT = 64 * 1024
 
@@ -27,24 +48,93 @@ _ERROR_LIMIT = 8 * 1024
 _WORKER = str(Path(__file__).parent)
 
 
-def run_call(call: Call, channel: Channel | None = None,
-             cancelled: Cancellation | None = None) -> Succeeded | Failed:
-    """Run the call here and now; never raises.
+def run_call(call: Call, channel: Channel | None = None, cancelled: Cancellation | None = None,
+             exchange: Exchange | None = None) -> FinalReport:
+    """Run the call now, from this process; never raises.
 
     `channel` leads to the runner (None: the operation cannot ask, its logs are dropped); `cancelled`
     shows as ``ctx.task.cancelled``. Whatever the operation raises, also ``SystemExit``
     and ``KeyboardInterrupt``, makes it ``Failed``; changed attributes are in either report.
+
+    Wrappers run here. So does the operation, unless it is a plugin's: `exchange` has that run in the
+    plugin's environment (None: by a warm worker that is a child of this process). Only such a call can
+    be ``Lost``.
     """
+    if call.plugin is None:
+        return run_here(call, channel, cancelled)
+    return _run_elsewhere(call, channel or NoChannel(), cancelled, exchange or (
+        lambda call, channel: _plugin_workers().exchange(call, channel, cancelled)))
+
+
+def run_here(call: Call, channel: Channel | None = None,
+             cancelled: Cancellation | None = None) -> Succeeded | Failed:
+    """Run the call in this very environment, whoever it belongs to; otherwise as `run_call`."""
     ctx = make_context(call, channel, cancelled)
+    token = RUNNING.set(ctx)
     try:
-        result = _run(call, ctx)
+        function = _import(call)
+        return _success(call, ctx, _surrounded(call, lambda: _called(call, function, ctx)))
     except BaseException as error:  # noqa: BLE001 - an operation may raise anything, and that is a report
         return _failed(call, ctx, error)
+    finally:
+        RUNNING.reset(token)
+
+
+def _success(call: Call, ctx: OperationContext, result: Any) -> Succeeded | Failed:
     edits, problems = _edits(ctx)
     if problems:
         refused = NotJsonError("; ".join(problems))
         return Failed(call.ref, _error(refused), edits=edits, classes=class_names(refused))
     return Succeeded(call.ref, _result(ctx, result), edits)
+
+
+def _run_elsewhere(call: Call, channel: Channel, cancelled: Cancellation | None,
+                   exchange: Exchange) -> FinalReport:
+    """Have a plugin's call run in its environment, with its wrappers here."""
+    ctx = make_context(call, channel, cancelled)
+    told: list[FinalReport] = []
+
+    def operate() -> Any:
+        told.append(report := exchange(replace(call, wrappers=()), channel))
+        if isinstance(report, Succeeded):
+            return report.result
+        raise plugin_error(report)
+
+    token = RUNNING.set(ctx)
+    try:
+        own = _success(call, ctx, _surrounded(call, operate))
+    except PluginOperationError as error:
+        own = _failed(call, ctx, error)
+        if error.report in told and isinstance(error.report, Failed):
+            own = replace(error.report, edits=own.edits)
+    except BaseException as error:  # noqa: BLE001 - a wrapper may raise anything, and that is a report
+        own = _failed(call, ctx, error)
+    finally:
+        RUNNING.reset(token)
+    return _united(told, own)
+
+
+def _united(told: list[FinalReport], own: Succeeded | Failed) -> FinalReport:
+    """What is reported of a plugin's call: how it ended here, with the attributes that were changed there."""
+    if not told:
+        return own
+    if isinstance(told[-1], Lost):
+        return told[-1]
+    return replace(own, edits=(*told[-1].edits, *own.edits))
+
+
+@lru_cache(1)
+def _plugin_workers() -> PluginWorkers:
+    """Those of this process: calls that come one by one find them warm."""
+    from aria_core.worker.plugin_workers import PluginWorkers
+
+    return PluginWorkers()
+
+
+def let_plugin_workers_go() -> None:
+    """End the idle workers that `run_call` and `run_encoded` keep warm in this process."""
+    if _plugin_workers.cache_info().currsize:
+        _plugin_workers().end_idle()
 
 
 def run_encoded(data: bytes) -> bytes:
@@ -63,14 +153,14 @@ def run_encoded(data: bytes) -> bytes:
     return json.dumps(report_to_json(report), separators=(",", ":"), allow_nan=False).encode()
 
 
-def _run(call: Call, ctx: OperationContext) -> Any:
-    function = _import(call)
+def _surrounded(call: Call, operate: Callable[[], Any]) -> Any:
+    """What `operate` returns, with the call's wrappers around it."""
     if not call.wrappers:
-        return _called(call, function, ctx)
+        return operate()
     with ExitStack() as stack:
         for wrapper in call.wrappers:
             stack.enter_context(import_function(wrapper)(call))
-        return _called(call, function, ctx)
+        return operate()
     return None  # a wrapper swallowed what was raised
 
 

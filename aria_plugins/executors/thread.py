@@ -23,6 +23,7 @@ from aria_core import (
     Lost,
     Report,
     Started,
+    Succeeded,
     WorkerPool,
     find_marked,
     hookimpl,
@@ -68,7 +69,7 @@ class ThreadExecutor(Executor):
         self._lock = threading.Lock()
         self._returned = threading.Condition(self._lock)
         self._workers = WorkerPool(lambda: self.slots)
-        self._finals: dict[CallRef, SimpleQueue[Report]] = {}
+        self._finals: dict[CallRef, SimpleQueue[Succeeded | Failed | Lost]] = {}
 
     def open(self, report: Inbox) -> None:
         """Get ready; threads start as they are needed."""
@@ -154,7 +155,12 @@ class ThreadExecutor(Executor):
             self._returned.wait_for(lambda: not self._running, max(0.0, until - time.monotonic()))
             self._is_silent = True
 
-    def take_final(self, report: Report) -> None:
+    def has_told_start(self, ref: CallRef) -> bool:
+        """Whether the thread has said that the call has begun: it has wrappers, which run in the thread."""
+        running = self._running.get(ref)
+        return running is not None and bool(running.call.wrappers)
+
+    def take_final(self, report: Succeeded | Failed | Lost) -> None:
         """Give the final report of a plugin's call to the thread that waits for it."""
         self._finals[report.ref].put(report)
 
@@ -184,17 +190,17 @@ class ThreadExecutor(Executor):
 
     def _run(self, running: _Running) -> Report:
         call = running.call
-        if call.plugin is not None:
-            return self._run_elsewhere(running)
+        if call.plugin is not None and not call.wrappers:
+            return self._run_elsewhere(running, call)
         self._report(Started(call.ref, self._where))
-        report = run_call(call, InboxChannel(self._inbox, call.ref), running)
+        report = run_call(call, InboxChannel(self._inbox, call.ref), running,
+                          lambda inner, channel: self._run_elsewhere(running, inner))
         if not isinstance(report, Failed):
             return report
         kill_marked(call.mark, FAILED_ATTEMPT_GRACE)
         return Lost(call.ref, "terminated", report.error) if running.is_terminated else report
 
-    def _run_elsewhere(self, running: _Running) -> Report:
-        call = running.call
+    def _run_elsewhere(self, running: _Running, call: Call) -> Succeeded | Failed | Lost:
         final = self._finals[call.ref] = SimpleQueue()
         try:
             self._workers.submit(call)
@@ -219,10 +225,10 @@ class _Relay:
         self._inbox = inbox
 
     def __call__(self, report: Report) -> None:
-        if isinstance(report, Started):
-            self._inbox(report)
-        else:
+        if not isinstance(report, Started):
             self._executor.take_final(report)
+        elif not self._executor.has_told_start(report.ref):
+            self._inbox(report)
 
     def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
         return self._inbox.answer(ref, request)

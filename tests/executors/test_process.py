@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from aria_core import Call, CallRef, Environment, Executor, Failed, Lost, Started, Succeeded
-from aria_core.testing.bench import OPERATIONS, Bench, is_alive
+from aria_core.testing.bench import OPERATIONS, PLUGIN_OPERATIONS, Bench, is_alive, with_operations
 from aria_core.testing.executor import ExecutorContract
+from aria_core.testing.wagons import LIBRARY, PROGRAMS
 from aria_core.worker.printing import ATTEMPT_LIMIT, LINE_LIMIT
 from aria_plugins.executors.process import ProcessExecutor, aria_executor
 
@@ -40,7 +41,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def submit_in(bench: Bench, environment: Environment, operation: str, **arguments: Any) -> CallRef:
     ref = CallRef(4, bench.next_number(), 1)
-    bench.executor.submit(Call(ref, f"{OPERATIONS}:{operation}", arguments, plugin=environment,
+    bench.executor.submit(Call(ref, f"{PLUGIN_OPERATIONS}:{operation}", arguments, plugin=environment,
                                origin=bench.origin))
     return ref
 
@@ -232,11 +233,12 @@ def test_operations_see_an_allow_list_of_variables(tmp_path: Path, monkeypatch: 
 
 def test_a_plugin_runs_in_a_process_of_its_own_with_its_paths(bench: Bench) -> None:
     (bench.directory / "only_in_the_plugin.py").touch()
-    environment = Environment("books-1.0", None, ("/opt/books/bin",), (str(bench.directory),))
+    environment = with_operations(
+        Environment("books-1.0", None, ("/opt/books/bin",), (str(bench.directory),)), bench.directory)
     seen = bench.finish(submit_in(bench, environment, "environment"))
     assert isinstance(seen, Succeeded)
     assert seen.result["PATH"].split(os.pathsep)[0] == "/opt/books/bin"
-    assert seen.result["PYTHONPATH"].split(os.pathsep)[0] == str(bench.directory)
+    assert "PYTHONPATH" not in seen.result
     found = bench.finish(submit_in(bench, environment, "import_from", module="only_in_the_plugin"))
     assert isinstance(found, Succeeded)
     assert found.result == str(bench.directory / "only_in_the_plugin.py")
@@ -246,9 +248,14 @@ def test_a_plugin_runs_in_a_process_of_its_own_with_its_paths(bench: Bench) -> N
     assert theirs.result["pid"] != bench.result("where")["pid"]
 
 
-def test_an_interpreter_that_has_nothing_of_ours_runs_calls(bench: Bench) -> None:
+def virtual_environment(bench: Bench) -> Environment:
     venv.create(bench.directory / "venv", with_pip=False)
-    environment = Environment("books-1.0", str(bench.directory / "venv" / "bin" / "python"))
+    return with_operations(Environment("books-1.0", str(bench.directory / PROGRAMS / "python")),
+                           bench.directory / LIBRARY)
+
+
+def test_an_interpreter_that_has_nothing_of_ours_runs_calls(bench: Bench) -> None:
+    environment = virtual_environment(bench)
     report = bench.finish(submit_in(bench, environment, "import_from", module="sqlalchemy"))
     assert isinstance(report, Succeeded)
     assert report.result == "not installed"
@@ -338,9 +345,9 @@ def test_a_shortage_of_processes_delays_calls_and_loses_none(bench: Bench) -> No
     """A worker's own fork fails, more often than a worker is tried that is broken."""
     full, tries = bench.directory / "full", bench.directory / "tries"
     full.touch()
-    (bench.directory / "sitecustomize.py").write_text(
+    environment = virtual_environment(bench)
+    (bench.directory / LIBRARY / "sitecustomize.py").write_text(
         KEEPER_CANNOT_FORK.format(full=str(full), tries=str(tries)))
-    environment = Environment("books-1.0", None, (), (str(bench.directory),))
     refs = [submit_in(bench, environment, "where") for _ in range(5)]
     bench.wait_until(lambda: tries.exists() and len(tries.read_text()) > 4)
     assert bench.inbox.reports() == []

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from aria_core import Call, CallRef, Environment, Executor, Lost, Started, Succeeded
-from aria_core.testing.bench import OPERATIONS, Bench, is_alive
+from aria_core.testing.bench import PLUGIN_OPERATIONS, Bench, is_alive, with_operations
 from aria_core.testing.executor import ExecutorContract
 from aria_plugins.executors.thread import ThreadExecutor, aria_executor
-
-BOOKS = Environment("books-1.0")
 
 
 class TestThreadExecutor(ExecutorContract):
@@ -32,8 +30,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def submit_plugin_call(bench: Bench, operation: str, **arguments: str) -> CallRef:
     ref = CallRef(4, bench.next_number(), 1)
     bench.executor.submit(
-        Call(ref, f"{OPERATIONS}:{operation}", arguments, plugin=BOOKS, origin=bench.origin))
+        Call(ref, f"{PLUGIN_OPERATIONS}:{operation}", arguments, plugin=books(bench), origin=bench.origin))
     return ref
+
+
+def books(bench: Bench) -> Environment:
+    return with_operations(Environment("books-1.0", None, (), (str(bench.directory),)), bench.directory)
 
 
 def test_it_declares_what_it_can() -> None:

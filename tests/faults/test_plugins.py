@@ -20,9 +20,25 @@ TASKS = 100
 MAX_ATTEMPTS = 2
 
 
+# A plugin has nothing of ours, so it brings what writes its effects down.
+NOTING = """\
+import os
+import time
+
+
+def note(ctx, directory, what):
+    line = f"{os.environ['ARIA_ATTEMPT']} {what} {os.getpid()} {time.time():.6f}\\n"
+    file = os.open(f"{directory}/effects", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(file, line.encode())
+    os.close(file)
+"""
+
+
 def wagon(directory: Path, name: str, modules: dict[str, str]) -> Path:
     """A plugin of these modules."""
-    files = {f"{module.replace('.', '/')}.py": source for module, source in modules.items()}
+    own = {module: source.replace("aria_core.testing.effects", ".noting")
+           for module, source in {**modules, f"{name}.noting": NOTING}.items()}
+    files = {f"{module.replace('.', '/')}.py": source for module, source in own.items()}
     return write_wagon(directory / f"{name}.wgn", make_wagon(name, wheels=[make_wheel(name, files=files)]))
 
 
@@ -55,7 +71,8 @@ UNIMPORTABLE = {
     "needy": ("import not_there_at_all\n", "No module named 'not_there_at_all'"),
 }
 """Modules, their source, and what must be told of them."""
-FINE = "from aria_core.testing.effects import effect as run\n"
+FINE = "from .noting import note\n\n\ndef run(ctx, directory):\n    note(ctx, directory, 'begin')\n" \
+       "    note(ctx, directory, 'end')\n"
 
 
 @pytest.mark.fault(16, executors=["thread", "process"], databases=["sqlite", "postgresql"], small=1, long=5)

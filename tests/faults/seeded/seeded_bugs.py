@@ -13,9 +13,10 @@ from typing import Any
 from sqlalchemy import Integer, String, bindparam, text, update
 
 from aria_core.modeling.models import Task
-from aria_core.orchestrator import engine, log_writer, progress, run, sending, worker_process, workflow_runner
+from aria_core.orchestrator import engine, log_writer, progress, run, sending, workflow_runner
 from aria_core.storage.sql import ledger
 from aria_core.testing.crash import be_a_runner
+from aria_core.worker import worker_process
 from aria_core.worker.calls import Succeeded
 
 Engine, Progress, TaskProgress = engine.Engine, progress.Progress, progress.TaskProgress

@@ -46,20 +46,27 @@ INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR")
 """What an operation sees of the runner's environment, besides ``LC_*`` and what settings name."""
 
 INHERITED_BY_OURS = ("VIRTUAL_ENV", "PYTHONPATH")
-"""What only workers with the runner's own interpreter see: it would mislead another one."""
+"""What only workers of the core's own environment see: it would mislead another interpreter."""
 
-# Makes aria_core, and nothing else that is installed beside it, importable by any interpreter.
+# Makes aria_core, and nothing else that is installed beside it, importable by any interpreter: from
+# these very files, whatever else has that name. In a plugin's environment it is only `stand_in`.
 _BOOT = """\
 import sys
 sys.path[:] = [each for each in sys.path if each]
 from importlib.util import module_from_spec, spec_from_file_location
-home = sys.argv.pop(1)
-spec = spec_from_file_location("aria_core", home + "/__init__.py", submodule_search_locations=[home])
+home, module = sys.argv[1:3]
+spec = spec_from_file_location("aria_core", home + module, submodule_search_locations=[home])
 sys.modules["aria_core"] = package = module_from_spec(spec)
 spec.loader.exec_module(package)
+del sys.argv[1:3]
 from aria_core.worker.__main__ import main
 main(sys.argv[1:])
 """
+_WHOLE, _STAND_IN = "/__init__.py", "/worker/stand_in.py"
+_ALONE = "-I"
+"""Neither variables nor the user's packages nor the working directory decide what is imported ..."""
+_WITHOUT_SITE = "-S"
+"""... nor, for plugins without an interpreter of their own, what is installed beside ours."""
 
 
 # Linux lets ten datagrams wait, but packets as long as there is room for them; macOS has no packets.
@@ -80,6 +87,11 @@ class Parcel:
         """The call's ref."""
         return self.call.ref
 
+    @property
+    def environment(self) -> Environment | None:
+        """Whose worker takes it: wrappers run in the core's environment, also around a plugin's call."""
+        return None if self.call.wrappers else self.call.plugin
+
 
 def pack(call: Call) -> Parcel:
     """The call, ready to send; ``ChannelError`` if it is larger than 16 MiB."""
@@ -97,21 +109,14 @@ class WorkerProtocolError(RuntimeError):
 
 
 def worker_environment(environment: Environment | None, also: Iterable[str] = ()) -> dict[str, str]:
-    """The environment variables of a worker: an allow-list, the plugin's paths, room for the mark."""
+    """The environment variables of a worker: an allow-list, the plugin's programs, room for the mark."""
     names = {*INHERITED, *also, *(each for each in os.environ if each.startswith("LC_"))}
-    if environment is None or environment.python is None:
+    if environment is None:
         names.update(INHERITED_BY_OURS)
     variables = {name: os.environ[name] for name in sorted(names) if name in os.environ}
     if environment is not None:
-        _put_first(variables, "PATH", environment.path)
-        _put_first(variables, "PYTHONPATH", environment.pythonpath)
+        variables["PATH"] = os.pathsep.join([*environment.path, variables.get("PATH", os.defpath)])
     return {**variables, ATTEMPT_VARIABLE: ROOM}
-
-
-def _put_first(variables: dict[str, str], name: str, entries: Iterable[str]) -> None:
-    parts = [*entries, *filter(None, [variables.get(name)])]
-    if parts:
-        variables[name] = os.pathsep.join(parts)
 
 
 class WorkerProcess:
@@ -119,11 +124,14 @@ class WorkerProcess:
 
     Making one starts it and returns at once; raises ``OSError`` if it cannot be started. Calls may
     be sent right away. `calls` are those it has and has not finished, in the order it runs them; the
-    first is the one it runs, or is about to begin.
+    first is the one it runs, or is about to begin. What a failed attempt leaves running it ends itself if
+    it `tidies`.
     """
 
-    def __init__(self, environment: Environment | None = None, inherit: Iterable[str] = ()) -> None:
+    def __init__(self, environment: Environment | None = None, inherit: Iterable[str] = (),
+                 tidies: bool = True) -> None:
         self.environment = environment
+        self._inherit, self._tidies = tuple(inherit), tidies
         self.calls: deque[Parcel] = deque()
         self.finished = 0
         self.first_since = 0.0
@@ -148,7 +156,7 @@ class WorkerProcess:
             self._outgoing.setblocking(False)
             self._outgoing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_SIZE)
             self._says = opened.enter_context(tempfile.TemporaryFile())
-            self._process = self._start(theirs, inherit)
+            self._process = self._start(theirs)
             theirs.close()
             self._held = opened.pop_all()
         self._greet()
@@ -158,25 +166,33 @@ class WorkerProcess:
         first, second = socket.socketpair(socket.AF_UNIX, kind)
         return opened.enter_context(first), opened.enter_context(second)
 
-    def _start(self, line: socket.socket, inherit: Iterable[str]) -> subprocess.Popen[bytes]:
-        python = self.environment.python if self.environment is not None else None
+    def _start(self, line: socket.socket) -> subprocess.Popen[bytes]:
         numbers = (line.fileno(), self._incoming.fileno())
         home = Path(__file__).resolve().parent.parent
+        module = _WHOLE if self.environment is None else _STAND_IN
         return subprocess.Popen(  # nosec B603 # the plugin's own interpreter, our program; no shell
-            [python or sys.executable, "-c", _BOOT, str(home), *map(str, numbers)],
+            [*self._python(), "-c", _BOOT, str(home), module, *map(str, numbers)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self._says, pass_fds=numbers,
-            env=worker_environment(self.environment, inherit), start_new_session=True)
+            env=worker_environment(self.environment, self._inherit), start_new_session=True)
+
+    def _python(self) -> list[str]:
+        if self.environment is None:
+            return [sys.executable]
+        if self.environment.python is None:
+            return [sys.executable, _ALONE, _WITHOUT_SITE]
+        return [self.environment.python, _ALONE]
 
     def _greet(self) -> None:
-        self._write(encode_message({"hello": WORKER_VERSION, "key": self._key, "path": self._import_path()}))
-
-    def _import_path(self) -> list[str] | None:
-        """Ours for our own interpreter, so that a worker imports what its runner can."""
-        if self.environment is None:
-            return [each or str(Path.cwd()) for each in sys.path]
-        if self.environment.python is None:
-            return [*self.environment.pythonpath, *filter(None, sys.path)]
-        return None
+        path: list[str] | None = None
+        first: tuple[str, ...] = ()
+        if self.environment is None:  # so that a worker imports what its runner can
+            path = [each or str(Path.cwd()) for each in sys.path]
+        elif self.environment.python is None:
+            first = self.environment.pythonpath
+        self._write(encode_message({
+            "hello": WORKER_VERSION, "key": self._key, "path": path, "first": first,
+            "inherit": self._inherit, "tidies": self._tidies,
+            "plugin": None if self.environment is None else self.environment.plugin}))
 
     @property
     def load(self) -> int:
@@ -221,6 +237,11 @@ class WorkerProcess:
         if taken:
             self.calls = deque(parcel for parcel in self.calls if parcel.packet not in read)
         return taken
+
+    @property
+    def passes_on(self) -> bool:
+        """Whether its first call is run by a worker of its own, in a plugin's environment."""
+        return bool(self.calls) and self.calls[0].call.plugin is not None and self.environment is None
 
     def finish(self, ref: CallRef) -> None:
         """Note the final report on `ref`; ``WorkerProtocolError`` if it is not what it runs."""
@@ -330,6 +351,11 @@ class WorkerProcess:
     def close(self) -> None:
         """Let go of everything but the process."""
         self._held.close()
+
+    def abandon(self) -> None:
+        """In a forked child of its runner: let go; the process is the runner's, not ours to wait for."""
+        self._process.returncode = 0
+        self.close()
 
     def _post(self, message: bytes) -> bool:
         try:
