@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aria_core.loader import Read as Read
     from aria_core.logs import logging_as as logging_as
     from aria_core.modeling.builder import TemplateBuilder as TemplateBuilder
+    from aria_core.modeling.checks import check_template as check_template
     from aria_core.modeling.constraints import broken_constraints as broken_constraints
     from aria_core.modeling.constraints import comparable as comparable
     from aria_core.modeling.expressions import Expression as Expression
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from aria_core.modeling.models import Service as Service
     from aria_core.modeling.models import ServiceTemplate as ServiceTemplate
     from aria_core.modeling.models import Task as Task
+    from aria_core.modeling.own_code import own_code_problems as own_code_problems
     from aria_core.modeling.parameters import Parameter as Parameter
     from aria_core.modeling.plugins import Plugin as Plugin
     from aria_core.modeling.retries import RetryPolicy as RetryPolicy
@@ -265,6 +267,7 @@ _HOMES = {
     "broken_constraints": "aria_core.modeling.constraints",
     "call": "aria_core.modeling.builder",
     "check_inputs": "aria_core.orchestrator.topology",
+    "check_template": "aria_core.modeling.checks",
     "comparable": "aria_core.modeling.constraints",
     "concat": "aria_core.modeling.expressions",
     "create_relationship_tasks": "aria_core.orchestrator.tasks",
@@ -293,6 +296,7 @@ _HOMES = {
     "logging_as": "aria_core.logs",
     "operation": "aria_core.worker.decorators",
     "outputs": "aria_core.orchestrator.topology",
+    "own_code_problems": "aria_core.modeling.own_code",
     "parameter": "aria_core.modeling.builder",
     "run_call": "aria_core.worker.run",
     "run_encoded": "aria_core.worker.run",

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.expressions import ENTITY_KEYWORDS, SELF, calls
 from aria_core.modeling.limits import limit_refusal, pool_refusal, priority_refusal
+from aria_core.modeling.scripts import script_problems
 from aria_core.modeling.specification import (
     InterfaceSpec,
     NodeSpec,
@@ -102,10 +103,15 @@ def host_of(node: NodeSpec) -> str | None:
 
 def operations(template: TemplateSpec) -> Iterator[tuple[str, OperationSpec]]:
     """Every operation of nodes and relationships, with where it stands."""
+    return ((where, operation) for where, _, _, operation in owned_operations(template))
+
+
+def owned_operations(template: TemplateSpec) -> Iterator[tuple[str, str, str, OperationSpec]]:
+    """The same, with the names of its interface and its own: (where, interface, name, operation)."""
     for owner, interfaces in _interfaces(template):
         for interface_name, interface in interfaces.items():
             for name, operation in interface.operations.items():
-                yield f"operation {interface_name}.{name} of {owner}", operation
+                yield f"operation {interface_name}.{name} of {owner}", interface_name, name, operation
 
 
 def _interfaces(template: TemplateSpec) -> Iterator[tuple[str, Mapping[str, InterfaceSpec]]]:
@@ -139,6 +145,8 @@ def _operation_problems(template: TemplateSpec) -> Iterator[str]:
         taken = {"script_path", "process"} & operation.inputs.keys() if operation.script else set()
         for name in sorted(taken):
             yield f"{_at(operation.location)}{where} runs a script, so no input of it may be called {name}"
+        for location, sentence in script_problems(operation) if operation.script else ():
+            yield f"{_at(location)}{where}: {sentence}"
 
 
 def parameters(template: TemplateSpec) -> Iterator[Named]:

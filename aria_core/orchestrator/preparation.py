@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -36,6 +36,8 @@ from aria_core.worker.functions import FunctionImportError, forget_code, import_
 from aria_core.worker.scratch import scratch_directory
 
 WorkflowFunction = Callable[..., Any]
+CheckTasks = Callable[[Session, Sequence[TaskRow]], None]
+"""Raises ``AriaError`` for tasks that cannot be run."""
 
 _TYPE_NAMES = {"bool": "boolean", "int": "integer", "float": "float", "str": "string", "Sequence": "list",
                "list": "list", "Mapping": "map", "dict": "map"}
@@ -117,8 +119,8 @@ class Plan:
 
 
 def make_plan(model: ModelStorage, resource: ResourceStorage, workflow: PreparedWorkflow, *,
-              execution: int, new: NewExecution, writer: LogWriter) -> Plan:
-    """Run the workflow function and compile its graph. Nothing is stored; raises what it raises."""
+              execution: int, new: NewExecution, writer: LogWriter, check: CheckTasks) -> Plan:
+    """Run the workflow function, compile its graph, `check` it. Nothing is stored; raises what they raise."""
     with model.read_session() as session:
         ctx = WorkflowContext(
             workflow.name, session.get_one(Service, new.service_id), model=model, resource=resource,
@@ -132,6 +134,7 @@ def make_plan(model: ModelStorage, resource: ResourceStorage, workflow: Prepared
         find = plugin_finder(session, session.get_one(Service, new.service_id))
         with collector_at_rest():
             tasks = compile_graph(graph, find, new.pools or ())
+        check(session, tasks)
         return Plan(tasks, _changed_attributes(session))
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+
+from sqlalchemy.orm import Session
 
 from aria_core.clock import Clock
 from aria_core.exceptions import AriaError
 from aria_core.modeling.models import Execution, Service
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState
+from aria_core.orchestrator.argument_check import ArgumentCheck
 from aria_core.orchestrator.call_maker import CallMaker
 from aria_core.orchestrator.collector import collector_at_rest
 from aria_core.orchestrator.context.source import ContextSource
@@ -128,7 +132,8 @@ class Run:
             workflow = prepare(self._model, service, self._execution.workflow_name, self._execution.inputs,
                                code=code, contributed=self._hooks.workflows())
             plan = make_plan(self._model, self._resource, workflow, execution=self._claim.execution,
-                             new=self._as_new(), writer=self._writer)
+                             new=self._as_new(), writer=self._writer,
+                             check=lambda session, tasks: self._check(session, code, tasks))
         except BaseException as error:
             self._fail_before_start(error)
             raise
@@ -136,6 +141,11 @@ class Run:
         with collector_at_rest():
             self._claim = ride_out(self._clock, lambda again: self._create_graph(plan.tasks, edits, again))
         return plan.tasks
+
+    def _check(self, session: Session, code: str | None, tasks: Sequence[TaskRow]) -> None:
+        # What is installed where an executor calls elsewhere is known there only.
+        check = ArgumentCheck(session, self._plugins, code, installed=not self._executor.survives_runner)
+        check.check(tasks)
 
     def _create_graph(self, tasks: list[TaskRow], edits: list[Edit], again: bool) -> Claim:
         ledger, claim = self._model.ledger, self._claim

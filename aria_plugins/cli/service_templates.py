@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("service-templates")
 def service_templates() -> None:
-    """Store, look at and delete service templates."""
+    """Validate, store, look at and delete service templates."""
 
 
 @service_templates.command("store")
@@ -31,6 +31,19 @@ def store(program: Program, template: Path, name: str | None, loader: str | None
     """Store the file TEMPLATE under NAME, or under the name that it has."""
     row = store_loaded(program, load(program, template, loader, name))
     tell(f"service template {row.name} was stored; 'aria services create {row.name} NAME' makes a service")
+
+
+@service_templates.command("validate")
+@click.argument("template", type=click.Path(exists=True, path_type=Path))
+@options.loader
+@pass_program
+def validate(program: Program, template: Path, loader: str | None) -> None:
+    """Say whether the file TEMPLATE could be stored; if not, all that is wrong with it, and where."""
+    from aria_core import check_template
+
+    loaded = load(program, template, loader)
+    check_template(loaded.template)
+    tell(f"{template} is a valid service template: {loaded.template.name}")
 
 
 @service_templates.command("list")

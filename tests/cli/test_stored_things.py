@@ -116,6 +116,20 @@ def test_tables_of_nothing_say_so(project):
         assert project.json(word, "list") == []
 
 
+def test_a_template_is_validated_without_being_stored(project):
+    assert project("service-templates", "validate", project.template).stdout == (
+        f"{project.template} is a valid service template: hello\n")
+    project.template.with_name("ops.py").write_text("def greet(ctx, who: str): ...\n")
+    project.template.write_text(project.template.read_text().replace(
+        "start: {implementation: greet.sh, inputs: {who: two}}",
+        "start: {implementation: ops:greet, inputs: {whom: two, who: 2}}"))
+    told = project("service-templates", "validate", project.template, code=2).stderr.splitlines()
+    assert [each.partition("ops:greet ")[2] for each in told] == [
+        "(ops.py:1) does not know 'whom'; did you mean 'who'? it takes who",
+        "(ops.py:1) takes str for 'who', not 2"]
+    assert project.json("service-templates", "list") == []
+
+
 def test_what_is_no_plugin_is_refused(project):
     Path("plugin.wgn").write_text("no archive")
     assert "plugin.wgn" in project.error("plugins", "validate", "plugin.wgn", code=2)

@@ -64,11 +64,13 @@ def test_modules_that_nobody_may_fork_stop_nobody(cell: Any) -> None:
 
 # --- 16: what cannot be imported
 
+_RUN = "def run(ctx, directory): ...\n"  # a function that is not there at all is told before anything runs
+
 UNIMPORTABLE = {
-    "raises": ("raise LookupError('at import')\n", "LookupError: at import"),
-    "exits": ("raise SystemExit(3)\n", "SystemExit: 3"),
+    "raises": (f"raise LookupError('at import')\n{_RUN}", "LookupError: at import"),
+    "exits": (f"raise SystemExit(3)\n{_RUN}", "SystemExit: 3"),
     "misspelt": ("def run(ctx:\n", "SyntaxError: "),
-    "needy": ("import not_there_at_all\n", "No module named 'not_there_at_all'"),
+    "needy": (f"import not_there_at_all\n{_RUN}", "No module named 'not_there_at_all'"),
 }
 """Modules, their source, and what must be told of them."""
 FINE = "from .noting import note\n\n\ndef run(ctx, directory):\n    note(ctx, directory, 'begin')\n" \

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aria_core import LoadedTemplate, Loader, LoadError, Read, TemplateSpec, hookimpl
+from aria_core import LoadedTemplate, Loader, LoadError, Read, TemplateSpec, hookimpl, own_code_problems
 
 from .documents import Document, Library
 from .keynames import VERSION_KEY
@@ -79,9 +79,12 @@ def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None]:
 def _build(source: Path, read: Read, library: Library, document: Document,
            problems: Problems) -> TemplateSpec:
     types = Types(library, document, problems)
-    implementations = Implementations(Files(source.parent, read), problems)
+    files = Files(source.parent, read)
     name = text(field(field(document.root, "metadata"), "template_name")) or source.stem
-    return Topology(types, implementations, problems).build(document.root, name)
+    template = Topology(types, Implementations(files, problems), problems).build(document.root, name)
+    for location, sentence in own_code_problems(template, files.read):
+        problems.add(Place.of(location), sentence)
+    return template
 
 
 @hookimpl

@@ -127,14 +127,20 @@ class Files:
                 return below
         return None
 
+    def read(self, path: str) -> bytes | None:
+        """The file of that path below the folder; None if there is none that can be read."""
+        return self._bytes(self._directory / path)
+
     def _exists(self, path: str) -> bool:
         if path not in self._known:
-            try:
-                self._read(Path(path))
-                self._known[path] = True
-            except (OSError, ValueError, LoadError):
-                self._known[path] = False
+            self._known[path] = self._bytes(Path(path)) is not None
         return self._known[path]
+
+    def _bytes(self, path: Path) -> bytes | None:
+        try:
+            return self._read(path)
+        except (OSError, ValueError, LoadError):
+            return None
 
 
 class Implementations:

@@ -37,6 +37,12 @@ class Place(NamedTuple):
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
 
+    @staticmethod
+    def of(written: str) -> Place:
+        """The place that was written so."""
+        file, line, column = written.rsplit(":", 2)
+        return Place(file, int(line), int(column))
+
 
 class Problem(NamedTuple):
     """One sentence about one place."""

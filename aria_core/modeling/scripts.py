@@ -1,0 +1,62 @@
+"""What can be said of a script's inputs and settings before it runs: they become its environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from aria_core.modeling.specification import OperationSpec
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_SETTINGS: Mapping[str, tuple[type | tuple[type, ...], str]] = MappingProxyType({
+    "cwd": (str, "a directory"),
+    "env": (dict, "a map of variables"),
+    "args": (list, "a list"),
+    "command_prefix": ((str, list), "a command or a list of words"),
+    "eval_python": (bool, "true or false")})
+
+
+def variable_refusal(what: str, name: str) -> str | None:
+    """A sentence if `name` cannot name an environment variable; `what` it names begins it."""
+    if _NAME.match(name):
+        return None
+    return (f"{what} {name!r} cannot be an environment variable; names are letters, digits and _, not "
+            "beginning with a digit")
+
+
+def script_problems(operation: OperationSpec) -> Iterator[tuple[str, str]]:
+    """What is wrong with the inputs and settings of an operation that runs a script: (location, sentence)."""
+    process = operation.process
+    for name, value in process.items():
+        if problem := _setting_problem(name, value):
+            yield operation.location, problem
+    variables = process.get("env", {})
+    for name in variables if isinstance(variables, dict) and not _is_call(variables) else ():
+        if problem := variable_refusal("the process setting env:", name):
+            yield operation.location, problem
+    if _may_be_evaluated(operation):
+        return  # then its inputs are the entries of a map
+    for name, declared in operation.inputs.items():
+        if problem := variable_refusal("the input", name):
+            yield declared.location or operation.location, problem
+
+
+def _setting_problem(name: str, value: Any) -> str | None:
+    if name not in _SETTINGS:
+        return f"there is no process setting {name!r}; there are {', '.join(_SETTINGS)}"
+    kinds, expected = _SETTINGS[name]
+    if value is None or isinstance(value, kinds) or _is_call(value):
+        return None
+    return f"the process setting {name} is {value!r}; it takes {expected}"
+
+
+def _is_call(value: Any) -> bool:
+    """Whether it is an expression, whose value is not known yet."""
+    return isinstance(value, dict) and any(
+        isinstance(key, str) and key.startswith("$") and key[1:2] != "$" for key in value)
+
+
+def _may_be_evaluated(operation: OperationSpec) -> bool:
+    return (operation.script or "").endswith(".py") and operation.process.get("eval_python") is not False
