@@ -59,4 +59,8 @@ def _is_call(value: Any) -> bool:
 
 
 def _may_be_evaluated(operation: OperationSpec) -> bool:
-    return (operation.script or "").endswith(".py") and operation.process.get("eval_python") is not False
+    """Whether Python may run the script itself: it does so with ``.py`` unless something says otherwise."""
+    chosen = operation.process.get("eval_python")
+    if chosen is not None:
+        return chosen is not False
+    return (operation.script or "").endswith(".py") and not any(operation.process.values())

@@ -44,7 +44,9 @@ def test_a_name_with_a_line_in_it_is_told_in_one_line():
 def test_inputs_of_a_script_that_python_evaluates_have_any_name():
     assert refused(path="run.py", inputs={"a-b": "x"}) == []
     assert refused(path="run.py", inputs={"a-b": "x"}, process={"eval_python": True}) == []
-    assert len(refused(path="run.py", inputs={"a-b": "x"}, process={"eval_python": False})) == 1
+    assert refused(inputs={"a-b": "x"}, process={"eval_python": True}) == []
+    for settings in ({"eval_python": False}, {"cwd": "/"}):
+        assert len(refused(path="run.py", inputs={"a-b": "x"}, process=settings)) == 1
 
 
 @pytest.mark.parametrize(("process", "told"), [
