@@ -6,7 +6,6 @@ calls leave and events be told. Nothing is polled; the cost is O(tasks + depende
 
 from __future__ import annotations
 
-import heapq
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -21,6 +20,7 @@ from aria_core.orchestrator.letting_go import end_calls
 from aria_core.orchestrator.pace import Pace
 from aria_core.orchestrator.progress import Progress, TaskProgress, failure_text, is_done, judged
 from aria_core.orchestrator.ready import TaskQueue
+from aria_core.orchestrator.retries import Retries
 from aria_core.orchestrator.sending import send
 from aria_core.orchestrator.surroundings import Surroundings
 from aria_core.orchestrator.watch import Watch
@@ -47,7 +47,7 @@ class Engine:
         self._draft = Draft()
         self._ready = ready
         self._in_flight: dict[CallRef, TaskProgress] = {}
-        self._retries: list[tuple[float, int, TaskProgress]] = []
+        self._retries = Retries()
         self._watch = Watch()
         self._stop_at: float | None = None
         self._error: str | None = None
@@ -193,7 +193,7 @@ class Engine:
             task.interrupt(task.reason or "", begun=False)
             return
         task.due_at = self._around.clock.now() + timedelta(seconds=wait)
-        heapq.heappush(self._retries, (self._around.clock.monotonic() + wait, task.row.position, task))
+        self._retries.put(task, self._around.clock.monotonic() + wait)
 
     # --- what follows
 
@@ -219,8 +219,7 @@ class Engine:
                 self._enqueue(each)
         elif task.state == TaskState.RETRYING and task.due_at is not None:
             left = (task.due_at - self._around.clock.now()).total_seconds()
-            due = self._around.clock.monotonic() + min(max(left, 0.0), task.longest_wait)
-            heapq.heappush(self._retries, (due, task.row.position, task))
+            self._retries.put(task, self._around.clock.monotonic() + min(max(left, 0.0), task.longest_wait))
         else:
             self._ready.put(task)
 
@@ -273,12 +272,10 @@ class Engine:
 
     def _end_retries(self) -> None:
         """Nothing will be sent any more: who waits for another try is pending, as before the first."""
-        waiting = [task for _, _, task in self._retries]
-        for task in waiting + self._ready.drain():
+        for task in self._retries.drain() + self._ready.drain():
             if task.state == TaskState.RETRYING:
                 task.interrupt(task.reason or "", begun=False)
                 self._touch(task)
-        self._retries.clear()
 
     def _terminate_all(self, why: str, grace: float) -> None:
         for ref, task in self._in_flight.items():
@@ -308,7 +305,7 @@ class Engine:
         now = self._around.clock.monotonic()
         moments = self._watch.moments() + ([self._stop_at] if self._stop_at is not None else [])
         if self._retries:
-            moments.append(self._retries[0][0])
+            moments.append(self._retries.next_at)
         if self._draft.may_wait_until is not None:
             moments.append(self._draft.may_wait_until)
         if self._ready and not self._in_flight:
@@ -317,8 +314,8 @@ class Engine:
 
     def _fire_timers(self) -> None:
         now = self._around.clock.monotonic()
-        while self._retries and self._retries[0][0] <= now:
-            self._ready.put(heapq.heappop(self._retries)[2])
+        for task in self._retries.due(now):
+            self._ready.put(task)
         for ref in self._watch.timed_out(now):
             self._end_attempt(ref, "timeout")
         if self._stop_at is not None and self._stop_at <= now:
