@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from aria_core.exceptions import InvalidInputError
 from aria_core.worker.calls import Environment
 
 INSTALLER_API = 1
@@ -54,3 +55,13 @@ class Installer(ABC):
         all paths of the environment lie in it, and nothing in it may depend on where it is. Whatever
         is raised, the directory is removed.
         """
+
+    def pack(self, source: Path, directory: Path, form: str | None = None, wheels: Path | None = None
+             ) -> Path:
+        """Make an archive of the Python project in the folder `source`, and give its path.
+
+        It is put into `directory`; `source` is left as it is. `form` is a format that the installer
+        knows. With `wheels`, a folder, no index is asked: all that is needed is taken from there. An
+        installer need not do this; then it raises ``InvalidInputError``, as for what is no project.
+        """
+        raise InvalidInputError(f"{type(self).__name__} installs archives and makes none")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import sys
@@ -29,8 +31,14 @@ def make_wheel(name: str, version: str = "1.0", *, files: Mapping[str, str] | No
         f"{info}/METADATA": _metadata(name, version, requires, python) if metadata is None else metadata,
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
-    record = "".join(f"{path},,\n" for path in [*content, f"{info}/RECORD"])
-    return f"{module}-{version}-{tag}.whl", make_zip({**content, f"{info}/RECORD": record})
+    content[f"{info}/RECORD"] = "".join(f"{path},{_hash(text)},{len(text.encode())}\n"
+                                        for path, text in content.items()) + f"{info}/RECORD,,\n"
+    return f"{module}-{version}-{tag}.whl", make_zip(content)
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256={base64.urlsafe_b64encode(digest).decode().rstrip('=')}"
 
 
 def _metadata(name: str, version: str, requires: Iterable[str], python: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,28 @@ _plugin = click.argument("plugin")
 @click.group()
 def plugins() -> None:
     """Make, install and look at plugins."""
+
+
+@plugins.command("create")
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--output", "-o", type=click.Path(file_okay=False, path_type=Path), default=Path(),
+              metavar="DIR", help="Where to put the archive; the current folder, if not given.")
+@click.option("--format", "form", metavar="NAME", help="A format of the installer, e.g. tar.gz or zip.")
+@click.option("--wheels", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR",
+              help="Ask no index: take all that is needed from the wheels in this folder.")
+@click.option("--installer", default="wagon", show_default=True, metavar="NAME",
+              help="The installer for which to make it.")
+@pass_program
+def create(  # noqa: PLR0917 - click hands one argument for each option
+        program: Program, source: Path, output: Path, form: str | None, wheels: Path | None,
+        installer: str) -> None:
+    """Make a plugin of the Python project in the folder SOURCE.
+
+    The archive holds its wheel and those of all it needs. Publish the SHA-256 that is told beside it.
+    """
+    path = program.application.installers.named(installer).pack(source, output, form, wheels)
+    with path.open("rb") as file:
+        tell(f"{path} was made; its SHA-256 is {hashlib.file_digest(file, 'sha256').hexdigest()}")
 
 
 @plugins.command("validate")

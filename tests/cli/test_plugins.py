@@ -90,3 +90,30 @@ def test_where_pins_are_required_an_archive_without_one_is_refused(project: Any,
     assert "is not the one that was asked for" in project.error(
         "plugins", "install", archive, "--sha256", "0" * 64, code=2)
     project("plugins", "install", archive, "--sha256", right)
+
+
+PROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "greeter"
+version = "1.0"
+dependencies = ["aria-core"]
+"""
+
+
+def test_a_plugin_is_made_of_a_project_and_its_hash_is_told(project: Any, tmp_path: Path) -> None:
+    for name, text in (("pyproject.toml", PROJECT), ("greeter.py", "def greet(ctx): return 'hello'\n")):
+        (tmp_path / "source").mkdir(exist_ok=True)
+        (tmp_path / "source" / name).write_text(text)
+    (tmp_path / "wheels").mkdir()
+    told = project("plugins", "create", "source", "--output", "out", "--format", "zip", "--wheels", "wheels")
+    (made,) = Path("out").iterdir()
+    digest = hashlib.sha256(made.read_bytes()).hexdigest()
+    assert told.output == f"{made} was made; its SHA-256 is {digest}\n"
+    installed = project("plugins", "install", made, "--sha256", digest)
+    assert installed.stdout == "plugin greeter 1.0 was installed\n"
+    assert "is no Python project" in project.error("plugins", "create", "wheels", code=2)
+    assert "nobody" in project.error("plugins", "create", "source", "--installer", "nobody", code=6)

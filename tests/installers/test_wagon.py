@@ -82,8 +82,9 @@ BROKEN: dict[str, Mapping[str, bytes]] = {
     "wheel is cut": with_wheel(GOOD[:-100]),
     "wheel is bent": with_wheel(bent(GOOD)),
     "no METADATA": with_wheel(make_zip({"greeter.py": SOURCE})),
-    "other name": with_wheel(make_wheel("other")[1]),
-    "other version": with_wheel(make_wheel("greeter", "1.1")[1]),
+    "other name": with_wheel(make_wheel("greeter", metadata="Name: other\nVersion: 1.0\n")[1]),
+    "other version": with_wheel(make_wheel("greeter", metadata="Name: greeter\nVersion: 1.1\n")[1]),
+    "folder of another package": with_wheel(make_wheel("other")[1]),
     "wrong requirement": with_wheel(make_wheel("greeter", requires=["a b c"])[1]),
     "wheel leads out": with_wheel(make_wheel("greeter", files={"../evil.py": ""})[1]),
     "wheel of another package": with_wheel(make_wheel("other")[1], "other-1.0-py3-none-any.whl"),
@@ -311,11 +312,10 @@ def test_configuration_of_pip_has_no_say(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_programs_of_a_plugin_are_on_its_path(tmp_path: Path) -> None:
-    name, data = make_wheel("greeter", files={"greeter.py": "def main():\n    print('from the program')\n"})
-    file = io.BytesIO(data)
-    with ZipFile(file, "a") as wheel:
-        wheel.writestr("greeter-1.0.dist-info/entry_points.txt", "[console_scripts]\ngreet = greeter:main\n")
-    path = write_wagon(tmp_path / "x.wgn", make_wagon(wheels=[(name, file.getvalue())]))
+    wheel = make_wheel("greeter", files={
+        "greeter.py": "def main():\n    print('from the program')\n",
+        "greeter-1.0.dist-info/entry_points.txt": "[console_scripts]\ngreet = greeter:main\n"})
+    path = write_wagon(tmp_path / "x.wgn", make_wagon(wheels=[wheel]))
     (tmp_path / "fresh").mkdir()
     environment = WagonInstaller().install(path, tmp_path / "fresh")
     variables = {"PATH": os.pathsep.join([*environment.path, os.defpath])}

@@ -14,7 +14,9 @@ checked, the wheels for this Python are chosen, and `install_wheels` makes an en
 
 from __future__ import annotations
 
+import platform
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,20 +30,27 @@ from zipfile import ZipFile
 from aria_core import (
     AriaError,
     Environment,
+    ExtensionBrokenError,
     Installer,
+    InvalidInputError,
     InvalidPluginError,
     PluginInfo,
     hookimpl,
     install_wheels,
+    scratch_directory,
 )
 
 from .archive import ArchiveError, Budget, Member, kind_of, members
 from .manifest import LIMIT, MANIFEST, Manifest, read_manifest
+from .packing import FORMATS, PackingError, pack
 from .wheels import Wheel, choose, read_wheel
 
 MAX_ENTRIES = 10_000
 MAX_BYTES = 512 << 20
 IN_MEMORY = 16 << 20
+
+PYTHONS = ((3, 11), (3, 13))
+"""The first and the last Python for which plugins are installed."""
 
 _WHEELS = "wheels"
 
@@ -77,11 +86,13 @@ class WagonInstaller(Installer):
 
     def inspect(self, path: Path) -> PluginInfo:
         """What the wagon says of itself, after all of it has been read and checked."""
+        _check_python()
         with _explained(path):
             return _info(self._read(path, lambda _: SpooledTemporaryFile(IN_MEMORY)).manifest, path)
 
     def install(self, path: Path, directory: Path) -> Environment:
         """Check the wagon as it is now and make an environment of its wheels."""
+        _check_python()
         wheels = directory / _WHEELS
         wheels.mkdir(mode=0o700)
         with _explained(path):
@@ -90,6 +101,22 @@ class WagonInstaller(Installer):
                                          [wheels / each.file for each in wagon.wheels], directory)
         shutil.rmtree(wheels)
         return environment
+
+    def pack(self, source: Path, directory: Path, form: str | None = None, wheels: Path | None = None
+             ) -> Path:
+        """Make a wagon, ``tar.gz`` or ``zip``, with the tool wagon; it is checked before it is given."""
+        _check_python()
+        pythons = [(PYTHONS[0][0], minor) for minor in range(PYTHONS[0][1], PYTHONS[1][1] + 1)]
+        place = scratch_directory("wagon")
+        try:
+            made = pack(source, place, form or FORMATS[0], wheels, pythons)
+            self.inspect(made)
+            directory.mkdir(parents=True, exist_ok=True)
+            return Path(shutil.move(made, directory / made.name))
+        except PackingError as error:
+            raise InvalidInputError(f"no wagon can be made of {source}: {error}") from error
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
 
     def _read(self, path: Path, room: Callable[[str], IO[bytes]]) -> _Wagon:
         budget = Budget(self._max_entries, self._max_bytes)
@@ -106,6 +133,13 @@ class WagonInstaller(Installer):
             raise ArchiveError(f"has no {MANIFEST} in its top folder, so it is no wagon")
         listed = [_listed(each, wheels) for each in manifest.wheels]
         return _Wagon(manifest, choose(listed, manifest.package_name, manifest.package_version))
+
+
+def _check_python() -> None:
+    first, last = (".".join(map(str, each)) for each in PYTHONS)
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        raise ExtensionBrokenError(f"wagons are installed on Python {first} to {last}, "
+                                   f"and this is Python {platform.python_version()}")
 
 
 def _first_names(path: Path, kind: str) -> list[str]:

@@ -11,7 +11,7 @@ import re
 import stat
 import tarfile
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO
 from zipfile import ZipFile
@@ -24,6 +24,9 @@ HEADROOM = 16 << 20
 
 _ZIP, _GZIP = b"PK\x03\x04", b"\x1f\x8b"
 _REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)
+_LOCAL_HEADER = 30
+"""The least bytes between where an entry of a zip begins and its data."""
+_LONGEST_NAME = 255
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -92,7 +95,7 @@ def zip_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
     """The files of a zip."""
     names = _Names()
     with ZipFile(file) as archive:
-        _check_beginning(archive)
+        _check_layout(archive)
         for info in archive.infolist():
             budget.count_entry()
             if stat.S_IFMT(info.external_attr >> 16) not in _REGULAR:
@@ -102,10 +105,16 @@ def zip_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
                     yield from _whole(Member(info.filename, _metered(stream, budget)))
 
 
-def _check_beginning(archive: ZipFile) -> None:
-    """In a zip that was cut off, zipfile takes the directory of a wheel inside it for the archive's."""
-    if min((info.header_offset for info in archive.infolist()), default=0) > 0:
+def _check_layout(archive: ZipFile) -> None:
+    """Entries lie one after the other from the first byte on, and none reaches into the next."""
+    entries = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    if entries and entries[0].header_offset > 0:
+        # in a zip that was cut off, zipfile takes the directory of a wheel inside it for the archive's
         raise ArchiveError("is cut off, or something else stands before its first entry")
+    ends = [info.header_offset for info in entries[1:]] + [archive.start_dir]
+    for info, end in zip(entries, ends, strict=bool(entries)):
+        if info.header_offset + _LOCAL_HEADER + info.compress_size > end:
+            raise ArchiveError(f"holds {info.filename!r}, which reaches into what stands behind it")
 
 
 def _tar_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
@@ -138,23 +147,36 @@ def _metered(stream: IO[bytes] | gzip.GzipFile, budget: Budget) -> Iterator[byte
 
 
 class _Names:
-    """Refuses paths that lead out, or that mean the same file on some file system."""
+    """Refuses paths that lead out, that no file can have, or that mean the same on some file system."""
 
     def __init__(self) -> None:
-        self._seen: set[str] = set()
+        self._files: set[str] = set()
+        self._folders: set[str] = set()
 
     def take(self, name: str, is_folder: bool) -> bool:
         """Whether this is a file to read; ``ArchiveError`` if its path is not acceptable."""
         parts = name.rstrip("/").split("/") if is_folder else name.split("/")
         if {"", ".", ".."} & set(parts) or "\\" in name or "\0" in name or _DRIVE.match(name):
             raise ArchiveError(f"holds {name!r}, a path that leads out of it or means nothing")
-        if is_folder:
-            return False
-        same = unicodedata.normalize("NFC", name).casefold()
-        if same in self._seen:
+        if not _can_be_written(parts):
+            raise ArchiveError(f"holds {name[:300]!r}, a path that no file can have")
+        same = unicodedata.normalize("NFC", "/".join(parts)).casefold()
+        above = {same[:at] for at, letter in enumerate(same) if letter == "/"}
+        if not is_folder and same in self._files:
             raise ArchiveError(f"holds {name!r} twice, or in two spellings that some systems take for one")
-        self._seen.add(same)
-        return True
+        self._folders |= above | ({same} if is_folder else set())
+        if above & self._files or same in (self._files if is_folder else self._folders):
+            raise ArchiveError(f"holds {name!r}, which would be a file and a folder")
+        if not is_folder:
+            self._files.add(same)
+        return not is_folder
+
+
+def _can_be_written(parts: Iterable[str]) -> bool:
+    try:
+        return all(len(part.encode()) <= _LONGEST_NAME for part in parts)
+    except UnicodeEncodeError:
+        return False
 
 
 class _Unpacked(gzip.GzipFile):

@@ -15,9 +15,8 @@ from packaging.tags import Tag, sys_tags
 from packaging.utils import BuildTag, InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from .archive import ArchiveError, Budget, zip_members
-
-METADATA_LIMIT = 4 << 20
+from .archive import ArchiveError, Budget
+from .wheel_files import WheelFiles
 
 PROVIDED = frozenset({"aria-core"})
 """What every worker has: a plugin may ask for it and need not bring it."""
@@ -42,7 +41,7 @@ def read_wheel(file_name: str, file: IO[bytes], budget: Budget) -> Wheel:
         name, version, build, tags = parse_wheel_filename(file_name)
     except (InvalidWheelFilename, InvalidVersion) as error:
         raise ArchiveError(f"holds {file_name!r}, which is not how a wheel is called: {error}") from error
-    metadata = _metadata(file_name, file, budget)
+    metadata = _metadata(file_name, file, budget, name, version)
     _check_identity(file_name, name, version, metadata)
     try:
         python = SpecifierSet(_field(metadata, "requires_python"))
@@ -53,21 +52,14 @@ def read_wheel(file_name: str, file: IO[bytes], budget: Budget) -> Wheel:
     return Wheel(file_name, name, version, build, tags, python, requires)
 
 
-def _metadata(file_name: str, file: IO[bytes], budget: Budget) -> Mapping[str, object]:
-    found: list[bytes] = []
+def _metadata(file_name: str, file: IO[bytes], budget: Budget, name: str, version: Version
+              ) -> Mapping[str, object]:
     try:
-        for member in zip_members(file, budget):
-            folder, _, rest = member.name.partition("/")
-            if folder.endswith(".dist-info") and rest == "METADATA":
-                found.append(member.read(METADATA_LIMIT))
+        return parse_email(WheelFiles(file, budget, name, version).metadata)[0]
     except ArchiveError as error:
         raise ArchiveError(f"holds the wheel {file_name}, which {error}") from error
     except Exception as error:  # zipfile raises a dozen things for damaged bytes
         raise ArchiveError(f"holds the wheel {file_name}, which is not whole: {error}") from error
-    if len(found) != 1:
-        many = "no" if not found else "more than one"
-        raise ArchiveError(f"holds the wheel {file_name}, which has {many} METADATA in a .dist-info folder")
-    return parse_email(found[0])[0]
 
 
 def _field(metadata: Mapping[str, object], name: str) -> str:
@@ -104,7 +96,7 @@ def choose(wheels: Iterable[Wheel], name: str, version: str) -> list[Wheel]:
         best[wheel.name] = wheel
     if own not in best or best[own].version != Version(version):
         raise ArchiveError(f"has no wheel of {name} for {_here()}; it has "
-                           + ", ".join(each.file for each in wheels if each.name == own))
+                           + "; ".join(_where_for(each, ranks) for each in wheels if each.name == own))
     _check_needs(best, own, wheels)
     return [best.pop(own), *best.values()]
 
@@ -121,6 +113,20 @@ def _check_own(wheels: Sequence[Wheel], own: str, name: str, version: str) -> No
 def _fits(wheel: Wheel, ranks: Mapping[Tag, int]) -> bool:
     python = wheel.requires_python.contains(platform.python_version(), prereleases=True)
     return python and not wheel.tags.isdisjoint(ranks)
+
+
+def _where_for(wheel: Wheel, ranks: Mapping[Tag, int]) -> str:
+    """A wheel that does not fit, and why."""
+    pythons = {(tag.interpreter, tag.abi) for tag in ranks}
+    if not wheel.requires_python.contains(platform.python_version(), prereleases=True):
+        return f"{wheel.file}, which asks for Python {wheel.requires_python}"
+    if pythons.isdisjoint((tag.interpreter, tag.abi) for tag in wheel.tags):
+        return f"{wheel.file}, which is for {_joined(tag.interpreter for tag in wheel.tags)}"
+    return f"{wheel.file}, which is for {_joined(tag.platform for tag in wheel.tags)}"
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(sorted(set(names)))
 
 
 def _order(wheel: Wheel, ranks: Mapping[Tag, int]) -> tuple[Version, int, BuildTag]:
