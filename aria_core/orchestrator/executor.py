@@ -72,7 +72,8 @@ class Executor(ABC):
     def submit_all(self, calls: Iterable[Call]) -> list[tuple[CallRef, Exception]]:
         """Take over, in this order, what one batch sends; the calls that were refused, and why.
 
-        This submits one after the other. For an executor to which many calls at once are less work.
+        Raising means: surely none of them was started. This submits one after the other; it is to be
+        replaced in an executor to which many calls at once are less work.
         """
         refused: list[tuple[CallRef, Exception]] = []
         for call in calls:

@@ -27,9 +27,14 @@ def send(around: Surroundings, tasks: Iterable[TaskProgress]) -> None:
 
 
 def _submit(around: Surroundings, calls: Sequence[Call]) -> None:
-    if calls:
-        for ref, error in around.executor.submit_all(calls):
-            _refuse(around, ref, error)
+    if not calls:
+        return
+    try:
+        refused = around.executor.submit_all(calls)
+    except Exception as error:  # noqa: BLE001 - it has begun none of them, and that concerns them alone
+        refused = [(call.ref, error) for call in calls]
+    for ref, why in refused:
+        _refuse(around, ref, why)
 
 
 def _made(around: Surroundings, task: TaskProgress) -> list[Call]:

@@ -37,6 +37,7 @@ MATRIX = {
     39: cells(("thread",), DATABASES) | ON_SQLITE,  # leaks
     44: NO_EXECUTOR, 45: NO_EXECUTOR | ON_SQLITE,  # torn files, order of syncs
     46: ON_PROCESSES,  # upgrades in flight
+    47: ALL,  # executors and hook extensions that raise
     48: ON_SQLITE,  # no descriptors, no processes, no room for logs
 }
 """By case: the executors and databases on which it must be tried."""
