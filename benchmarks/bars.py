@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.cells import DBOS_OF, ENOUGH, FLOOR_OF, GRAPHS, SERVICE, SLEEPS
+from benchmarks.cells import DBOS_OF, ENOUGH, FLOOR_OF, GRAPHS, SCRIPTS, SERVICE, SLEEPS
 from benchmarks.medians import Key, Medians
 
 HALF, QUARTER = 0.5, 0.25
@@ -16,6 +16,7 @@ PROCESSES = {"wide": (10_000, 0.14), "layered": (5000, 0.29), "chain": (2000, 0.
 EFFICIENCY = {"thread": 90, "process": 85}
 GROWTH, MILLION_MB, CREATION = 11, 2000, 20_000
 START_S, START_MB, HELP_TIMES = 1.0, 150, 15
+SCRIPTS_S, SCRIPT_MS = 5.0, 50
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Verdict:
 def verdicts(found: Medians) -> list[Verdict]:
     """Every bar whose cells were run."""
     return [*_floors(found), *_dbos(found), *_processes(found), *_sleeps(found), *_growth(found),
-            *_million(found), *_creation(found), *_commands(found), *_kills(found), *_proofs(found)]
+            *_million(found), *_creation(found), *_commands(found), *_scripts(found),
+            *_kills(found), *_proofs(found)]
 
 
 def _floors(found: Medians) -> Iterator[Verdict]:
@@ -137,6 +139,15 @@ def _commands(found: Medians) -> Iterator[Verdict]:
     if seconds is not None and memory is not None:
         yield Verdict("`aria run` hello-world to its first operation", f"< {START_S:.0f} s, {START_MB} MB",
                       f"{seconds:.2f} s, {memory:.0f} MB", seconds < START_S and memory < START_MB)
+
+
+def _scripts(found: Medians) -> Iterator[Verdict]:
+    seconds, each = (found.of("scripts", "aria-run", "scripts", SCRIPTS, field)
+                     for field in ("exec_s", "cpu_ms"))
+    if seconds is not None and each is not None:
+        yield Verdict(f"`aria run` of {SCRIPTS} scripts", f"< {SCRIPTS_S:.0f} s, ≤ {SCRIPT_MS} ms CPU each",
+                      f"{seconds:.2f} s, {each:.1f} ms", seconds < SCRIPTS_S and each <= SCRIPT_MS,
+                      _few(found, ("scripts", "aria-run", "scripts", SCRIPTS)))
 
 
 def _kills(found: Medians) -> Iterator[Verdict]:

@@ -26,11 +26,13 @@ DBOS_OF = {"sqlite-normal": "steps-sqlitewal", "pg": "steps-pg"}
 
 MODULES = {
     "aria": "benchmarks.peers.run_aria", "writes": "benchmarks.peers.run_aria_writes",
-    "cli": "benchmarks.startup", "kill9": "benchmarks.kill9"}
+    "cli": "benchmarks.startup", "kill9": "benchmarks.kill9", "scripts": "benchmarks.scripts"}
 """Where a peer is not run by the module ``benchmarks.peers.run_<peer>``."""
-OURS = ("floor", "writes", "aria", "cli", "kill9")
+OURS = ("floor", "writes", "aria", "cli", "kill9", "scripts")
 """Peers that run with the Python that runs the benchmark."""
 COMMANDS = ("pass", "import", "version", "help", "hello-world")
+SCRIPT_MODES = ("bare", "aria-run", "aria-run-ctx")
+SCRIPTS = 100
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def full() -> list[Cell]:
     return [
         *_commands(10), *_of_every_size(), *_processes(), *_postgresql(), *_against_peers(),
         *_sleeps(SETTINGS), *_growth(), *_graphs((10_000, 100_000)), *_kills(2000, SETTINGS),
+        *_scripts(SCRIPTS),
         Cell("aria", "graph-sqlite-full", "wide", 1_000_000, 1, 1800),
         Cell("aria", "thread-sqlite-normal", "wide", 1_000_000, 1, 3600)]
 
@@ -82,7 +85,7 @@ def quick() -> list[Cell]:
         *_pairs("thread", ("sqlite-full", "sqlite-normal"), 1000, SERVICE),
         *_pairs("process", ("sqlite-normal",), 1000, SERVICE),
         *_on(("wide", "chain"), [("dbos", DBOS_OF["sqlite-normal"])], 1000),
-        *_sleeps(("sqlite-full",)), *_graphs((10_000,))]
+        *_sleeps(("sqlite-full",)), *_graphs((10_000,)), *_scripts(SCRIPTS)]
     return [replace(each, repeats=1) if each.peer != "cli" else each for each in cells]
 
 
@@ -95,7 +98,7 @@ def smoke() -> list[Cell]:
         *_commands(1), *_on_all(of_all, 60, 60), *_on(("layered", "service"), of_few, 60),
         Cell("aria", "thread-sqlite-full", "sleep", 32),
         Cell("aria", "graph-sqlite-full", "wide", 60), Cell("aria", "graph-pg", "layered", 60),
-        Cell("kill9", "process-sqlite-normal", "layered", 400)]
+        Cell("kill9", "process-sqlite-normal", "layered", 400), *_scripts(5)]
     return [replace(each, repeats=1) for each in cells]
 
 
@@ -105,6 +108,11 @@ SUITES = {"full": full, "quick": quick, "smoke": smoke}
 def _commands(repeats: int) -> Iterator[Cell]:
     for each in COMMANDS:
         yield Cell("cli", each, "", 1, repeats)
+
+
+def _scripts(n: int) -> Iterator[Cell]:
+    for each in SCRIPT_MODES:
+        yield Cell("scripts", each, "scripts", n)
 
 
 def _of_every_size() -> Iterator[Cell]:

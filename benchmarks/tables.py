@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.bars import verdicts
-from benchmarks.cells import DBOS_OF, FLOOR_OF, GRAPHS, SLEEPS
+from benchmarks.cells import DBOS_OF, FLOOR_OF, GRAPHS, SCRIPT_MODES, SLEEPS
 from benchmarks.medians import Medians
 
 NAMES = {"floor": "floor", "writes": "ARIA's writes alone", "aria": "ARIA", "dbos": "DBOS",
          "taskflow": "taskflow", "dask": "Dask", "celery": "Celery", "temporal": "Temporal"}
-_NOT_RUNS = ("cli", "kill9")
+_NOT_RUNS = ("cli", "kill9", "scripts")
 
 
 def report(rows: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, str]]) -> str:
@@ -23,7 +23,8 @@ def report(rows: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, st
         "## Tasks per second": _rates(found), "## ARIA to the floors and to DBOS": _ratios(found),
         "## Growth, memory": _growth(found), "## Making and storing graphs": _graphs(found),
         "## Sleeping tasks: share of the ideal time": _sleeps(found),
-        "## Starting": _commands(found), "## What kill -9 leaves": _kills(found),
+        "## Starting": _commands(found), "## Scripts": _scripts(found),
+        "## What kill -9 leaves": _kills(found),
         "## Runs that failed or did wrong": _problems(found)}
     return "\n\n".join(f"{head}\n\n{body}" for head, body in parts.items() if body) + "\n"
 
@@ -148,6 +149,14 @@ def _commands(found: Medians) -> str:
             rows.append([mode, f"{seconds * 1000:.0f}", figure(seconds / plain),
                          figure(found.of("cli", mode, "", 1, "rss_mb"))])
     return table(["", "ms", "times `python -c pass`", "peak of all processes, MB"], rows)
+
+
+def _scripts(found: Medians) -> str:
+    keys = [(mode, n) for mode in SCRIPT_MODES for n in sorted(
+        {row["n"] for row in found.rows if (row["peer"], row["mode"]) == ("scripts", mode)})]
+    return table(["", "all of them, s", "processor time of each, ms"], [
+        [f"{mode}, {n}", *[figure(found.of("scripts", mode, "scripts", n, each)) for each in (
+            "exec_s", "cpu_ms")]] for mode, n in keys])
 
 
 def _kills(found: Medians) -> str:

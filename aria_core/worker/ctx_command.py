@@ -50,11 +50,11 @@ sentence on standard error, or 2 for wrong usage.
 """
 
 
+import _socket  # what `socket` stands on; without its enumerations the command starts much sooner
 import binascii
 import contextlib
 import json
 import os
-import socket
 import sys
 
 MYPY = False
@@ -144,22 +144,20 @@ class Operation:
             raise Refused("ARIA_CTX_SOCKET is not set; ctx works in scripts that ARIA runs")
         self._path = path
         self._timeout = timeout
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._stream = self._socket.makefile("rb")
+        self._socket = _socket.socket(_socket.AF_UNIX)
         self._asked = 0
 
     def __enter__(self) -> "Operation":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stream.close()
         self._socket.close()
 
     def ask(self, question: "dict[str, Any]") -> "dict[str, Any]":
         """The answer to a question; ``Refused`` with the operation's sentence."""
         try:
             reply = self._exchange(question)
-        except socket.timeout as error:  # noqa: UP041 - before Python 3.10 it was no TimeoutError
+        except _socket.timeout as error:
             raise Refused(f"the operation did not answer within {self._timeout:g} seconds") from error
         except (OSError, ValueError) as error:
             raise Refused(f"the operation of this script cannot be reached: {error}") from error
@@ -174,8 +172,18 @@ class Operation:
         lines.append({**question, "number": self._asked})
         with contextlib.suppress(BrokenPipeError):  # who is refused may still read why
             self._socket.sendall("".join(json.dumps(each) + "\n" for each in lines).encode())
-        reply: dict[str, Any] = json.loads(self._stream.readline(LIMIT + 1).decode())
+        reply: dict[str, Any] = json.loads(self._line().decode())
         return reply
+
+    def _line(self) -> bytes:
+        # Whoever answers says nothing more until it is asked again.
+        line = bytearray()
+        while not line.endswith(b"\n") and len(line) <= LIMIT:
+            piece = self._socket.recv(65536)
+            if not piece:
+                break
+            line += piece
+        return bytes(line)
 
     def _hello(self) -> "dict[str, Any]":
         self._socket.settimeout(self._timeout)

@@ -43,26 +43,25 @@ class ContextServer:
             ATTEMPT_VARIABLE: ctx.mark, TOKEN_VARIABLE: ctx.task.token,
             SOCKET_VARIABLE: address.socket, KEY_VARIABLE: address.key}
 
-    @classmethod
-    def wrapper(cls, program: str = str(program), pythons: Sequence[str] = (sys.executable,)) -> str:
-        """The text of the executable ``ctx``: runs `program` with the first of `pythons` there is.
-
-        Through sh: a first line has no room for long paths, nor for blanks in them.
-        """
+    @staticmethod
+    def wrapper(program: str, pythons: Sequence[str] = ("python3", "python")) -> str:
+        """The text of the executable ``ctx`` elsewhere: runs `program` with the first of `pythons` there."""
         words = f'-IS {shlex.quote(program)} "$@"'
-        if len(pythons) == 1:
-            return f"#!/bin/sh\nexec {shlex.quote(pythons[0])} {words}\n"
         names = " ".join(map(shlex.quote, pythons))
         return (f'#!/bin/sh\nfor each in {names}; do\n'
                 f'    command -v "$each" >/dev/null 2>&1 && exec "$each" {words}\ndone\n'
                 f'echo "ctx: this host has none of {names}, which the ctx command needs" >&2\nexit 127\n')
 
     def put_command(self, directory: Path) -> None:
-        """Write the executable ``ctx`` into a new private directory on this host."""
+        """Write the executable ``ctx`` into a new private directory on this host.
+
+        It goes through sh: a first line has no room for long paths, nor for blanks in them. And it imports
+        the command, so that it need not be compiled each time.
+        """
         directory.mkdir(mode=0o700)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         with os.fdopen(os.open(directory / "ctx", flags, 0o700), "w") as file:
-            file.write(self.wrapper())
+            file.write(f'#!/bin/sh\nexec {_here()} "$@"\n')
 
     def raise_verdict(self) -> None:
         """Raise what the script decided with ``ctx task retry`` or ``abort``, if it did.
@@ -85,3 +84,9 @@ class ContextServer:
                  trace: TracebackType | None) -> None:
         self.close()
 
+
+def _here() -> str:
+    program = ContextServer.program
+    code = (f"import sys; sys.path.append({str(program.parent)!r}); "
+            f"from {program.stem} import main; sys.exit(main(sys.argv[1:]))")
+    return " ".join(map(shlex.quote, (sys.executable, "-IS", "-c", code)))

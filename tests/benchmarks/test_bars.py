@@ -51,6 +51,18 @@ def test_runs_that_were_not_verified_do_not_count():
     assert not verdict(rows, "each task once").passed
 
 
+def test_scripts_are_to_be_quick_and_cheap():
+    def line(seconds: float, cpu: float) -> dict[str, Any]:
+        return {"peer": "scripts", "mode": "aria-run", "shape": "scripts", "n": 100, "exec_s": seconds,
+                "cpu_ms": cpu, "verified": True}
+
+    assert verdict([line(2.0, 20.0)], "`aria run` of 100 scripts").measured == "2.00 s, 20.0 ms"
+    assert verdict([line(2.0, 20.0)], "`aria run` of 100 scripts").passed
+    assert not verdict([line(5.1, 20.0)], "`aria run` of 100 scripts").passed
+    assert not verdict([line(2.0, 50.1)], "`aria run` of 100 scripts").passed
+    assert verdict([], "`aria run` of 100 scripts") is None
+
+
 def test_dbos_is_compared_on_the_same_kind_of_database():
     rows = [*runs("dbos", "steps-sqlitewal", 100), *runs("dbos", "steps-pg", 1000),
             *runs("aria", "thread-sqlite-normal", 299)]
