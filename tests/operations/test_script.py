@@ -133,7 +133,8 @@ def test_a_script_may_have_any_name(host: Any, name: str) -> None:
     ({"command_prefix": "./no-such-command", "cwd": "/"}, {}, "there is no ./no-such-command to run it"),
     ({"command_prefix": "no-such-command"}, {}, "there is no no-such-command to run it with"),
     ({"command_prefix": "'open"}, {}, "the process setting command_prefix is \"'open\": No closing"),
-    ({"args": ["x" * 100_000] * 60}, {}, "/bin/sh cannot be started: Argument list too long"),
+    ({"args": ["x" * 100_000] * 60}, {}, "its arguments and environment have 600"),
+    (None, {f"v{each}": "x" * 100_000 for each in range(60)}, "its arguments and environment have 600"),
 ])
 def test_what_cannot_work_is_refused_in_one_sentence_for_good(
         host: Any, process: dict[str, Any] | None, inputs: dict[str, Any], message: str) -> None:

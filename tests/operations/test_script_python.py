@@ -63,6 +63,12 @@ def test_evaluated_python_fails_as_any_operation(host: Any, script: str, error: 
     assert report.retry is retry
 
 
+def test_evaluated_python_may_import_its_ctx(host: Any) -> None:
+    report = host.run("from aria_core import ctx as mine\nmine.node.attributes['name'] = mine.node.name",
+                      path="x.py")
+    assert report == Succeeded(host.ref, None, (Edit("node", 1, "name", "web"),))
+
+
 def test_evaluated_python_may_exit_well(host: Any) -> None:
     host.out("import sys; sys.exit(0)", path="x.py")
 

@@ -41,7 +41,7 @@ class Child:
         except OSError as error:
             if error.errno not in _HOPELESS:
                 raise
-            raise ScriptSettingsError(f"{words[0]} cannot be started: {error.strerror}") from error
+            raise ScriptSettingsError(_refusal(error, words, environment)) from error
 
     def listen(self, take_stdout: Take, take_stderr: Take) -> bool:
         """Pass on what the script prints until it ends; True if something it left keeps its pipes open.
@@ -75,6 +75,15 @@ class Child:
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
+
+
+def _refusal(error: OSError, words: Sequence[str], environment: Mapping[str, str]) -> str:
+    if error.errno != errno.E2BIG:
+        return f"{words[0]} cannot be started: {error.strerror}"
+    texts = (*words, *(f"{name}={value}" for name, value in environment.items()))
+    size = sum(len(os.fsencode(each)) + 1 for each in texts)
+    return (f"its arguments and environment have {size} bytes, more than a program can be given here; "
+            "pass files instead")
 
 
 def _wait(process: subprocess.Popen[bytes], ending: socket.socket) -> None:
