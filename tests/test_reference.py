@@ -138,7 +138,7 @@ def test_every_setting_of_an_operation_has_an_effect(tmp_path):
         operation = load(tmp_path, quoted).template.nodes["one"].interfaces["Standard"].operations["create"]
         changed = {each: getattr(operation, each) for each in
                    ("max_attempts", "retry_interval", "retry", "ignore_failure", "timeout",
-                    "heartbeat_timeout", "priority", "pool", "process")}
+                    "heartbeat_timeout", "priority", "pool", "process", "ssh")}
         assert [each for each in changed.values() if each not in (None, {})], setting
 
 

@@ -103,7 +103,8 @@ def call(function: Function, /, *, plugin: str | None = None, timeout: float | N
         priority=priority, pool=pool)
 
 
-def script(path: str, /, *, process: Mapping[str, Any] | None = None, timeout: float | None = None,
+def script(path: str, /, *, process: Mapping[str, Any] | None = None,
+           ssh: Mapping[str, Any] | None = None, timeout: float | None = None,
            heartbeat_timeout: float | None = None, max_attempts: int | None = None,
            retry_interval: float | None = None, retry: RetryPolicy | None = None,
            ignore_failure: bool | None = None, priority: int | None = None, pool: str | None = None,
@@ -111,12 +112,14 @@ def script(path: str, /, *, process: Mapping[str, Any] | None = None, timeout: f
     """An operation that runs a script of the template's files with `inputs` (and the other keywords).
 
     `path` is relative to the template's directory, or an http or https URL; `process` holds cwd, env,
-    args, command_prefix, eval_python.
+    args, command_prefix, eval_python. With `ssh` (user, key, password… as in docs/how-to/ssh.md) it runs
+    on the host of its node.
     """
     if not (is_url(path) or _is_inside(path)):
         raise InvalidInputError(f"the script {path!r} must be a path inside the template's directory")
     return OperationSpec(
         script=path, process=plain_json(escape(process or {}), "process"),
+        ssh=plain_json(escape(ssh or {}), "ssh"),
         inputs=_parameters({**(inputs or {}), **more}), timeout=timeout, heartbeat_timeout=heartbeat_timeout,
         max_attempts=max_attempts, retry_interval=retry_interval, retry=retry, ignore_failure=ignore_failure,
         priority=priority, pool=pool)

@@ -22,6 +22,9 @@ MAX_NAME = 255
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
+_OF_SCRIPTS = frozenset({"script_path", "process"})
+_OF_SSH = frozenset({"ssh", "ssh_secrets", "fabric_env", "use_sudo", "hide_output"})
+
 Named = tuple[str, ParameterSpec]
 
 
@@ -142,11 +145,17 @@ def _operation_problems(template: TemplateSpec) -> Iterator[str]:
     for where, operation in operations(template):
         if operation.function and operation.script:
             yield f"{_at(operation.location)}{where} has both a function and a script; it takes one of them"
-        taken = {"script_path", "process"} & operation.inputs.keys() if operation.script else set()
-        for name in sorted(taken):
+        for name in sorted(_taken(operation) & operation.inputs.keys()):
             yield f"{_at(operation.location)}{where} runs a script, so no input of it may be called {name}"
         for location, sentence in script_problems(operation) if operation.script else ():
             yield f"{_at(location)}{where}: {sentence}"
+
+
+def _taken(operation: OperationSpec) -> frozenset[str]:
+    """The arguments that a script's operation has of its own."""
+    if not operation.script:
+        return frozenset()
+    return _OF_SCRIPTS | _OF_SSH if operation.ssh else _OF_SCRIPTS
 
 
 def parameters(template: TemplateSpec) -> Iterator[Named]:
@@ -157,9 +166,10 @@ def parameters(template: TemplateSpec) -> Iterator[Named]:
         yield from _node_parameters(node)
     for where, operation in operations(template):
         yield from ((f"input {name!r} of {where}", each) for name, each in operation.inputs.items())
-        if operation.process:
-            yield f"the process of {where}", ParameterSpec(
-                value=operation.process, dynamic=True, location=operation.location)
+        for what, settings in (("process", operation.process), ("SSH settings", operation.ssh)):
+            if settings:
+                yield f"the {what} of {where}", ParameterSpec(
+                    value=settings, dynamic=True, location=operation.location)
     for workflow_name, workflow in template.workflows.items():
         for name, each in workflow.inputs.items():
             yield f"input {name!r} of workflow {workflow_name!r}", each

@@ -60,6 +60,8 @@ def _is_call(value: Any) -> bool:
 
 def _may_be_evaluated(operation: OperationSpec) -> bool:
     """Whether Python may run the script itself: it does so with ``.py`` unless something says otherwise."""
+    if operation.ssh:
+        return False
     chosen = operation.process.get("eval_python")
     if chosen is not None:
         return chosen is not False

@@ -49,6 +49,8 @@ class OperationSpec(Specification):
     inputs: dict[str, ParameterSpec] = {}
     process: dict[str, Any] = {}
     """Settings of the script operation: cwd, env, args, command_prefix, eval_python."""
+    ssh: dict[str, Any] = {}
+    """How the host is reached on which the script runs: user, key, password…; empty: it runs here."""
     timeout: float | None = None
     heartbeat_timeout: float | None = None
     max_attempts: int | None = None

@@ -31,6 +31,11 @@ from aria_core.modeling.values import MASK, coerce
 
 SCRIPT_FUNCTION = "aria_plugins.operations.script:run_script_locally"
 """What an operation with a script calls, with ``script_path`` and ``process`` as further arguments."""
+SSH_SCRIPT_FUNCTION = "aria_plugins.operations.ssh:run_script_with_ssh"
+"""What it calls where there are settings of SSH, with ``ssh`` and ``ssh_secrets`` besides."""
+
+_SSH_FUNCTIONS = frozenset({SSH_SCRIPT_FUNCTION, "aria_plugins.operations.ssh:run_commands_with_ssh"})
+_SSH_SECRETS = frozenset({"password", "key", "key_passphrase", "sudo_password"})
 
 
 class ServiceBuilder:
@@ -103,8 +108,9 @@ class ServiceBuilder:
             for key, each in spec.operations.items()}) for name, spec in specs.items()}
 
     def _operation(self, name: str, spec: OperationSpec, where: str) -> Operation:
-        inputs = {**spec.inputs, **(_script_inputs(spec) if spec.script else {})}
-        function = SCRIPT_FUNCTION if spec.script else spec.function
+        function = _function(spec)
+        inputs = {**spec.inputs, **(_script_inputs(spec) if spec.script else {}),
+                  **(_ssh_inputs(spec) if spec.ssh and function in _SSH_FUNCTIONS else {})}
         plugin = self._template.plugins.get(spec.plugin or "")
         if plugin is not None and not plugin.enabled:  # it need not be installed: there is nothing to do
             function = None
@@ -180,6 +186,22 @@ def is_secret(spec: ParameterSpec) -> bool:
 def _script_inputs(spec: OperationSpec) -> dict[str, ParameterSpec]:
     return {"script_path": ParameterSpec(type="string", value=spec.script),
             "process": ParameterSpec(type="map", value=spec.process, dynamic=True)}
+
+
+def _function(spec: OperationSpec) -> str | None:
+    if not spec.script:
+        return spec.function
+    return SSH_SCRIPT_FUNCTION if spec.ssh else SCRIPT_FUNCTION
+
+
+def _ssh_inputs(spec: OperationSpec) -> dict[str, ParameterSpec]:
+    """Secrets are an argument of their own: what is learned from it is hidden wherever it stands."""
+    secret = {name: value for name, value in spec.ssh.items() if name in _SSH_SECRETS}
+    plain = {name: value for name, value in spec.ssh.items() if name not in _SSH_SECRETS}
+    found = {"ssh": ParameterSpec(type="map", value=plain, dynamic=True)}
+    if secret:
+        found["ssh_secrets"] = ParameterSpec(type="map", value=secret, dynamic=True, secret=True)
+    return found
 
 
 def _by_name(parameters: Iterable[Parameter]) -> dict[str, Parameter]:

@@ -28,8 +28,8 @@ from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import TaskRow
 from aria_core.worker.calls import Edit, Failed, FinalReport, Lost, Succeeded
 
-_SETTINGS = "process"
-"""The argument with a script's settings. It may be made of secrets, but is far more than these."""
+_SETTINGS = frozenset({"process", "ssh"})
+"""Arguments with the settings of scripts. They may be made of secrets, but are far more than these."""
 _MAY_DECLARE = re.compile(r'"secret"\s*:\s*true|"type"\s*:\s*"secret"|"\$get_secret"')
 
 
@@ -57,7 +57,7 @@ class ServiceSecrets(SecretValues):
             return
         arguments = task.arguments if evaluated is None else evaluated
         known = (name for name in task.secret
-                 if name != _SETTINGS and (evaluated is not None or name not in task.dynamic))
+                 if name not in _SETTINGS and (evaluated is not None or name not in task.dynamic))
         self.add(*(arguments.get(name) for name in known))
 
     def hide_in_report(self, report: FinalReport) -> FinalReport:
@@ -113,7 +113,7 @@ def _parameters(service: int) -> Select[Parameter]:
     operations = select(Operation.id).where(
         or_(Operation.service_id == service, Operation.interface_id.in_(interfaces)))
     return select(Parameter).where(
-        Parameter.secret, ~and_(Parameter.role == "argument", Parameter.name == _SETTINGS),
+        Parameter.secret, ~and_(Parameter.role == "argument", Parameter.name.in_(_SETTINGS)),
         or_(Parameter.service_id == service, Parameter.operation_id.in_(operations),
                               _owned_by(Parameter, service)))
 

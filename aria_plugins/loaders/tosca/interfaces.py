@@ -9,6 +9,7 @@ from .functions import Context
 from .members import Interface, Operation, Parameter, overlay
 from .operations import Implementations
 from .problems import Problems, suggestion
+from .schemas import ANY
 from .types import Types
 from .values import Mapping, Scalar, Value, field, fields, named, place_of
 
@@ -92,7 +93,8 @@ class Interfaces:
         spec = OperationSpec(location=str(operation.place))
         implementation = field(operation.body, "implementation")
         if implementation is not None:
-            self._implementations.read(implementation, spec, artifacts)
+            self._implementations.read(implementation, spec, artifacts, lambda value: self._converter.convert(
+                value, ANY, f"a setting of {what}", context))
             spec.inputs = self._inputs({**interface.inputs, **operation.inputs}, context, what)
         elif operation.inputs:
             self._inputs(operation.inputs, context, what)

@@ -27,9 +27,11 @@ How it is run can be said with entries of ``dependencies`` of the form ``setting
 ``process.env > {LANG: C}``           environment variables of a script; ``process.env.LANG > C`` for one
 ``process.command_prefix > sudo``     what is written before a script
 ``process.eval_python > true``        whether a Python script is run inside the worker
+``ssh.user > admin``                  with any ``ssh`` setting a script runs on the host of its node, over SSH
 ====================================  =================================================================
 
-The value is YAML. Other entries are files that the implementation needs.
+The value is YAML; those of ``ssh`` may call functions such as ``{ get_input: user }``. Other entries are
+files that the implementation needs.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ _FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _DOTTED = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)\.([A-Za-z_]\w*)")
 _MODULE_FILE = re.compile(r"([A-Za-z_]\w*(?:/[A-Za-z_]\w*)*)\.py:([A-Za-z_]\w*)")
 _PLUGIN = re.compile(r"\s*([^>\s][^>]*?)\s*>\s*(\S.*?)\s*")
-_SETTING = re.compile(r"\s*((?:aria|process)\.[\w.]+)\s*>\s*(.*)", re.DOTALL)
+_SETTING = re.compile(r"\s*((?:aria|process|ssh)\.[\w.]+)\s*>\s*(.*)", re.DOTALL)
 _FILE_ENDINGS = frozenset({
     "sh", "bash", "zsh", "ksh", "fish", "py", "pl", "rb", "js", "lua", "tcl", "ps1", "bat", "cmd", "exe",
     "yaml",
@@ -73,6 +75,11 @@ def _is_pool(value: Any) -> bool:
     fits = isinstance(value, str) and 1 <= len(value) <= 255 and value.isprintable()
     return fits and value == value.strip()
 
+
+_SSH = frozenset({
+    "address", "agent", "connect_timeout", "directory", "end", "hide_output", "host_key", "insecure", "key",
+    "key_file", "key_passphrase", "known_hosts", "password", "port", "sudo_password", "use_sudo", "user"})
+"""Settings of SSH. What they take is checked when their expressions are known: when the script is to run."""
 
 _POLICY = MappingProxyType({
     "retry_backoff": "backoff", "retry_max_interval": "max_interval", "retry_jitter": "jitter",
@@ -152,8 +159,12 @@ class Implementations:
         self.plugins: list[tuple[str, Place]] = []
         """Every plugin that an implementation names, and where."""
 
-    def read(self, value: Value | None, operation: OperationSpec, artifacts: dict[str, Value]) -> None:
-        """Say in `operation` what an implementation says; `artifacts` are those of its node, by name."""
+    def read(self, value: Value | None, operation: OperationSpec, artifacts: dict[str, Value],
+             convert: Callable[[Value], Any] = plain) -> None:
+        """Say in `operation` what an implementation says; `artifacts` are those of its node, by name.
+
+        `convert` makes JSON of the value of a setting that may call functions.
+        """
         primary = value if isinstance(value, Scalar) else field(value, "primary")
         if isinstance(primary, Mapping):
             primary = field(primary, "file")
@@ -161,7 +172,7 @@ class Implementations:
             self._read_primary(primary, operation, artifacts)
         self._read_timeout(field(value, "timeout"), operation)
         for dependency in items(field(value, "dependencies")):
-            self._read_dependency(dependency, operation)
+            self._read_dependency(dependency, operation, convert)
         host = field(value, "operation_host")
         if host is not None and text(host) not in ("SELF", "ORCHESTRATOR"):
             self._problems.warn(place_of(host), "`operation_host` has no effect yet; operations run where "
@@ -201,28 +212,43 @@ class Implementations:
         if isinstance(value, Scalar) and _is_number(value.value):
             operation.timeout = float(value.value or 0)
 
-    def _read_dependency(self, value: Value, operation: OperationSpec) -> None:
+    def _read_dependency(self, value: Value, operation: OperationSpec,
+                         convert: Callable[[Value], Any]) -> None:
         match = _SETTING.fullmatch(text(value) or "")
         if match is None:
             return
-        name, setting = match[1], self._setting(value, match[1], match[2])
+        name = match[1]
         group, key, *rest = name.split(".")
+        if group == "ssh":
+            self._read_ssh(value, match, operation, convert)
+            return
+        setting = self._setting(value, name, match[2], plain)
         if rest and (group, key, len(rest)) == ("process", "env", 1):
             operation.process.setdefault("env", {})[rest[0]] = setting
             return
         self._apply(value, name, setting, operation)
 
-    def _setting(self, value: Value, name: str, written: str) -> Any:
+    def _read_ssh(self, value: Value, match: re.Match[str], operation: OperationSpec,
+                  convert: Callable[[Value], Any]) -> None:
+        key = match[1].partition(".")[2]
+        if key not in _SSH:
+            known = {f"ssh.{name}": None for name in sorted(_SSH)}
+            self._problems.add(place_of(value), f"there is no setting `{match[1]}`"
+                               + suggestion(match[1], known, "the settings"))
+            return
+        operation.ssh[key] = self._setting(value, match[1], match[2], convert)
+
+    def _setting(self, value: Value, name: str, written: str, convert: Callable[[Value], Any]) -> Any:
         """The YAML after ``name >``."""
         problems = Problems()
         try:
-            found = parse(written.encode(), place_of(value).file, problems)
+            found = parse(_at(place_of(value), written).encode(), place_of(value).file, problems)
         except TemplateError as error:
             problems.keep(error)
             found = None
         if len(problems):
             self._problems.add(place_of(value), f"the value of the setting `{name}` is not valid YAML")
-        return None if found is None else plain(found)
+        return None if found is None else convert(found)
 
     def _apply(self, value: Value, name: str, setting: Any, operation: OperationSpec) -> None:
         if name not in _SETTINGS:
@@ -239,6 +265,13 @@ class Implementations:
             operation.retry = RetryPolicy(**{_POLICY[key]: setting}).over(operation.retry or RetryPolicy())
         else:
             setattr(operation, key, setting)
+
+
+def _at(place: Place, written: str) -> str:
+    """A line of YAML where it stands in its file, so that problems in it are told with their place."""
+    if "\n" in written:
+        return written
+    return "\n" * (place.line - 1) + " " * (place.column - 1) + written
 
 
 def function_name(written: str) -> str | None:
