@@ -82,7 +82,7 @@ NODE = "topology_template: {node_templates: {n: {type: tosca.nodes.Root, %s}}}"
      "there is no script `run.sh` among the template's files"),
     (NODE % "interfaces: {Standard: {operations: {create: ../../run.sh}}}", "2:111", "there is no script"),
     (NODE % "interfaces: {Standard: {operations: {create: 'p > m.f'}}}", "2:111",
-     "there is no plugin `p`; a policy of type aria.Plugin declares it"),
+     "there is no plugin `p`; a policy of type aria.Plugin, of the import aria-1.0, declares it"),
     (NODE % "requirements: [{dependency: m}]", "2:94", "there is neither a node template nor a node type"),
     (NODE % "requirements: [{dependency: Compute}]", "2:94", "and no node template has it"),
     (NODE % "directives: [substitute]", "2:79", "is not supported yet"),

@@ -224,9 +224,8 @@ class Topology:
     def _check_plugins(self, template: TemplateSpec) -> None:
         for name, place in self._implementations.plugins:
             if name not in template.plugins:
-                self._problems.add(place, f"there is no plugin `{name}`; a policy of type aria.Plugin "
-                                   "declares it"
-                                   + suggestion(name, template.plugins))
+                self._problems.add(place, f"there is no plugin `{name}`; a policy of type aria.Plugin, "
+                                   "of the import aria-1.0, declares it" + suggestion(name, template.plugins))
 
     def _refuse_the_rest(self, topology: Value | None) -> None:
         for key, _ in named(field(topology, "workflows")):
