@@ -36,8 +36,8 @@ _UCRED = struct.Struct("3i")
 class ChannelServer:
     """Listens for the calls it gave an address to, until `close`.
 
-    The socket lies in a directory that only this user may enter; a peer must be this user's, say hello
-    with the key of a call that is not forgotten, and do so in time. Each peer has its own thread, so
+    The socket lies in a directory that only this user may enter; a peer must be this user's or root's, say
+    hello with the key of a call that is not forgotten, and do so in time. Each peer has its own thread, so
     one that is idle or slow delays nobody. `answer` gets requests of both kinds (what it returns for a
     ``tell`` is dropped) and must be usable from several threads.
     """
@@ -146,7 +146,7 @@ def _is_ours(peer: socket.socket) -> bool:
     if not sys.platform.startswith("linux"):
         return True  # the directory keeps others out
     _, user, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return bool(user == os.getuid())
+    return user in (0, os.getuid())  # root could do anything without asking, and `sudo` makes scripts root's
 
 
 def _ref(text: object) -> CallRef | None:

@@ -48,8 +48,11 @@ class ContextServer:
         """The text of the executable ``ctx`` elsewhere: runs `program` with the first of `pythons` there."""
         words = f'-IS {shlex.quote(program)} "$@"'
         names = " ".join(map(shlex.quote, pythons))
+        is_new = '"$each" -c "import sys; sys.exit(sys.version_info < (3,))"'
         return (f'#!/bin/sh\nfor each in {names}; do\n'
-                f'    command -v "$each" >/dev/null 2>&1 && exec "$each" {words}\ndone\n'
+                '    command -v "$each" >/dev/null 2>&1 || continue\n'
+                f'    case $each in *python3*) ;; *) {is_new} 2>/dev/null || continue ;; esac\n'
+                f'    exec "$each" {words}\ndone\n'
                 f'echo "ctx: this host has none of {names}, which the ctx command needs" >&2\nexit 127\n')
 
     def put_command(self, directory: Path) -> None:

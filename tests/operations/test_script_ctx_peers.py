@@ -94,6 +94,18 @@ def test_whatever_else_is_asked_is_refused(server: ContextServer, host: Any,
     assert not host.channel.asked
 
 
+NOBODYS = """
+import os, sys, tempfile
+from aria_core.worker.calls import CallRef
+from aria_core.worker.channel_server import ChannelServer
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+tempfile.tempdir = sys.argv[1]
+with ChannelServer(lambda ref, request: "yes") as server:
+    address = server.address_for(CallRef(1, 2, 3))
+    print(address.socket, address.key, flush=True)
+    input()
+"""
+
 STRANGER = """
 import os, sys
 sys.path.append(sys.argv[1])
@@ -126,12 +138,40 @@ def test_the_command_of_another_user_is_refused(host: Any, monkeypatch: pytest.M
     assert not host.channel.asked
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_root_may_ask_for_a_script_that_runs_under_sudo() -> None:
+    place = Path(tempfile.mkdtemp(prefix="aria-test-", dir="/tmp"))  # below pytest's nobody may go
+    place.chmod(0o777)
+    serving = subprocess.Popen([sys.executable, "-c", NOBODYS, str(place)], text=True, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+    assert serving.stdout is not None
+    path, key = serving.stdout.readline().split()
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.settimeout(10)
+        peer.connect(path)
+        peer.sendall(encode_message({"hello": "1/2/3", "v": 1, "key": key}))
+        assert ask(peer, NAME)["answer"] == "yes"
+    serving.communicate("\n", timeout=10)
+    assert serving.returncode == 0
+    shutil.rmtree(place)
+
+
 def test_a_host_without_python_is_told_so(tmp_path: Path) -> None:
     (tmp_path / "ctx").write_text(ContextServer.wrapper("/no/such/ctx.py", ("no-python3", "no-python")))
     ended = subprocess.run(["/bin/sh", str(tmp_path / "ctx"), "node", "name"], check=False, text=True,
                            capture_output=True)
     assert ended.returncode == 127
     assert ended.stderr == "ctx: this host has none of no-python3 no-python, which the ctx command needs\n"
+
+
+def test_an_old_python_is_passed_over(server: ContextServer, tmp_path: Path) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\ntest $1 = -c && exit 1\necho never")
+    (tmp_path / "python").chmod(0o700)
+    (tmp_path / "ctx").write_text(ContextServer.wrapper(
+        str(server.program), (str(tmp_path / "python"), sys.executable)))
+    ended = subprocess.run(["/bin/sh", str(tmp_path / "ctx"), "node", "name"], check=False, text=True,
+                           capture_output=True, env={**os.environ, **server.environment})
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "web\n", "")
 
 
 def test_the_command_may_be_copied_elsewhere(server: ContextServer, host: Any, tmp_path: Path) -> None:
