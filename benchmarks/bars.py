@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.cells import DBOS_OF, ENOUGH, FLOOR_OF, GRAPHS, SCRIPTS, SERVICE, SLEEPS
+from benchmarks.cells import DBOS_OF, ENOUGH, FLOOR_OF, GRAPHS, PLUGINS, SCRIPTS, SERVICE, SLEEPS
 from benchmarks.medians import Key, Medians
 
 HALF, QUARTER = 0.5, 0.25
@@ -17,6 +17,7 @@ EFFICIENCY = {"thread": 90, "process": 85}
 GROWTH, MILLION_MB, CREATION = 11, 2000, 20_000
 START_S, START_MB, HELP_TIMES = 1.0, 150, 15
 SCRIPTS_S, SCRIPT_MS = 5.0, 50
+INSTALL_S, FIRST_CALL_S, CALL_MS = 3.0, 1.0, 2.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Verdict:
 def verdicts(found: Medians) -> list[Verdict]:
     """Every bar whose cells were run."""
     return [*_floors(found), *_dbos(found), *_processes(found), *_sleeps(found), *_growth(found),
-            *_million(found), *_creation(found), *_commands(found), *_scripts(found),
+            *_million(found), *_creation(found), *_commands(found), *_scripts(found), *_plugins(found),
             *_kills(found), *_proofs(found)]
 
 
@@ -148,6 +149,21 @@ def _scripts(found: Medians) -> Iterator[Verdict]:
         yield Verdict(f"`aria run` of {SCRIPTS} scripts", f"< {SCRIPTS_S:.0f} s, ≤ {SCRIPT_MS} ms CPU each",
                       f"{seconds:.2f} s, {each:.1f} ms", seconds < SCRIPTS_S and each <= SCRIPT_MS,
                       _few(found, ("scripts", "aria-run", "scripts", SCRIPTS)))
+
+
+def _plugins(found: Medians) -> Iterator[Verdict]:
+    seconds = {mode: found.of("plugins", mode, "", n, "exec_s") for mode, n in PLUGINS.items()}
+    for what, mode, most in (("installing a small wagon with uv", "install-uv", INSTALL_S),
+                             ("the first call in a new environment", "first-call", FIRST_CALL_S)):
+        measured = seconds[mode]
+        if measured is not None:
+            yield Verdict(what, f"< {most:.0f} s", f"{measured:.2f} s", measured < most)
+    ours, theirs, wrapped = (seconds[each] for each in ("core-call", "plugin-call", "wrapped-call"))
+    if ours is not None and theirs is not None and wrapped is not None:
+        for what, measured in (("a call of a plugin", theirs), ("one with a wrapper", wrapped)):
+            more = (measured - ours) * 1000
+            yield Verdict(f"{what}, over one of the core", f"< {CALL_MS:.0f} ms", f"{more:.2f} ms",
+                          more < CALL_MS)
 
 
 def _kills(found: Medians) -> Iterator[Verdict]:

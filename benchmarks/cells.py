@@ -26,13 +26,17 @@ DBOS_OF = {"sqlite-normal": "steps-sqlitewal", "pg": "steps-pg"}
 
 MODULES = {
     "aria": "benchmarks.peers.run_aria", "writes": "benchmarks.peers.run_aria_writes",
-    "cli": "benchmarks.startup", "kill9": "benchmarks.kill9", "scripts": "benchmarks.scripts"}
+    "cli": "benchmarks.startup", "kill9": "benchmarks.kill9", "scripts": "benchmarks.scripts",
+    "plugins": "benchmarks.plugins"}
 """Where a peer is not run by the module ``benchmarks.peers.run_<peer>``."""
-OURS = ("floor", "writes", "aria", "cli", "kill9", "scripts")
+OURS = ("floor", "writes", "aria", "cli", "kill9", "scripts", "plugins")
 """Peers that run with the Python that runs the benchmark."""
 COMMANDS = ("pass", "import", "version", "help", "hello-world")
 SCRIPT_MODES = ("bare", "aria-run", "aria-run-ctx")
 SCRIPTS = 100
+PLUGINS = {"install-uv": 1, "install-pip": 1, "first-call": 1, "core-call": 500, "plugin-call": 500,
+           "wrapped-call": 500}
+"""What is measured of plugins, and how many calls make one figure."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def key_of(row: dict[str, Any]) -> tuple[str, str, str, int]:
 def full() -> list[Cell]:
     """Everything that `benchmarks/README.md` speaks of: hours."""
     return [
-        *_commands(10), *_of_every_size(), *_processes(), *_postgresql(), *_against_peers(),
+        *_commands(10), *_plugins(5), *_of_every_size(), *_processes(), *_postgresql(), *_against_peers(),
         *_sleeps(SETTINGS), *_growth(), *_graphs((10_000, 100_000)), *_kills(2000, SETTINGS),
         *_scripts(SCRIPTS),
         Cell("aria", "graph-sqlite-full", "wide", 1_000_000, 1, 1800),
@@ -81,12 +85,12 @@ def full() -> list[Cell]:
 def quick() -> list[Cell]:
     """ARIA, its floors and DBOS at one size: a minute or two."""
     cells = [
-        *_commands(3),
+        *_commands(3), *_plugins(3),
         *_pairs("thread", ("sqlite-full", "sqlite-normal"), 1000, SERVICE),
         *_pairs("process", ("sqlite-normal",), 1000, SERVICE),
         *_on(("wide", "chain"), [("dbos", DBOS_OF["sqlite-normal"])], 1000),
         *_sleeps(("sqlite-full",)), *_graphs((10_000,)), *_scripts(SCRIPTS)]
-    return [replace(each, repeats=1) if each.peer != "cli" else each for each in cells]
+    return [replace(each, repeats=1) if each.peer not in ("cli", "plugins") else each for each in cells]
 
 
 def smoke() -> list[Cell]:
@@ -95,7 +99,7 @@ def smoke() -> list[Cell]:
     of_few = [("floor", FLOOR_OF["process", "sqlite-normal"]), ("aria", "process-sqlite-normal"),
               ("floor", FLOOR_OF["thread", "pg"]), ("aria", "thread-pg"), ("writes", "thread-pg")]
     cells = [
-        *_commands(1), *_on_all(of_all, 60, 60), *_on(("layered", "service"), of_few, 60),
+        *_commands(1), *_plugins(1), *_on_all(of_all, 60, 60), *_on(("layered", "service"), of_few, 60),
         Cell("aria", "thread-sqlite-full", "sleep", 32),
         Cell("aria", "graph-sqlite-full", "wide", 60), Cell("aria", "graph-pg", "layered", 60),
         Cell("kill9", "process-sqlite-normal", "layered", 400), *_scripts(5)]
@@ -113,6 +117,11 @@ def _commands(repeats: int) -> Iterator[Cell]:
 def _scripts(n: int) -> Iterator[Cell]:
     for each in SCRIPT_MODES:
         yield Cell("scripts", each, "scripts", n)
+
+
+def _plugins(repeats: int) -> Iterator[Cell]:
+    for mode, calls in PLUGINS.items():
+        yield Cell("plugins", mode, "", calls, repeats)
 
 
 def _of_every_size() -> Iterator[Cell]:

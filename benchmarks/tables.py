@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.bars import verdicts
-from benchmarks.cells import DBOS_OF, FLOOR_OF, GRAPHS, SCRIPT_MODES, SLEEPS
+from benchmarks.cells import DBOS_OF, FLOOR_OF, GRAPHS, PLUGINS, SCRIPT_MODES, SLEEPS
 from benchmarks.medians import Medians
 
 NAMES = {"floor": "floor", "writes": "ARIA's writes alone", "aria": "ARIA", "dbos": "DBOS",
          "taskflow": "taskflow", "dask": "Dask", "celery": "Celery", "temporal": "Temporal"}
-_NOT_RUNS = ("cli", "kill9", "scripts")
+_NOT_RUNS = ("cli", "kill9", "scripts", "plugins")
 
 
 def report(rows: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, str]]) -> str:
@@ -24,6 +24,7 @@ def report(rows: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, st
         "## Growth, memory": _growth(found), "## Making and storing graphs": _graphs(found),
         "## Sleeping tasks: share of the ideal time": _sleeps(found),
         "## Starting": _commands(found), "## Scripts": _scripts(found),
+        "## Plugins": _plugins(found),
         "## What kill -9 leaves": _kills(found),
         "## Runs that failed or did wrong": _problems(found)}
     return "\n\n".join(f"{head}\n\n{body}" for head, body in parts.items() if body) + "\n"
@@ -157,6 +158,12 @@ def _scripts(found: Medians) -> str:
     return table(["", "all of them, s", "processor time of each, ms"], [
         [f"{mode}, {n}", *[figure(found.of("scripts", mode, "scripts", n, each)) for each in (
             "exec_s", "cpu_ms")]] for mode, n in keys])
+
+
+def _plugins(found: Medians) -> str:
+    seconds = {mode: found.of("plugins", mode, "", n, "exec_s") for mode, n in PLUGINS.items()}
+    rows = [[mode, f"{each * 1000:.2f}"] for mode, each in seconds.items() if each is not None]
+    return table(["", "ms"], rows)
 
 
 def _kills(found: Medians) -> str:

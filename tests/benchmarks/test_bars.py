@@ -87,3 +87,18 @@ def test_one_effect_before_its_dependency_was_stored_is_one_too_many():
 
 def test_what_was_not_measured_has_no_verdict():
     assert verdict(runs("aria", "thread-sqlite-full", 50), "thread-sqlite-full") is None
+
+
+def test_plugins_have_bars_of_their_own():
+    def line(mode: str, n: int, seconds: float) -> dict[str, Any]:
+        return {**run("plugins", mode, "", n, 1), "exec_s": seconds}
+
+    seconds = {"core-call": 0.0004, "plugin-call": 0.0005, "wrapped-call": 0.003}
+    calls = [line(mode, 500, each) for mode, each in seconds.items()]
+    rows = [line("install-uv", 1, 0.4), line("first-call", 1, 1.2), *calls]
+    assert verdict(rows, "installing a small wagon").passed
+    assert not verdict(rows, "the first call").passed
+    assert (verdict(rows, "a call of a plugin").measured, verdict(rows, "a call of a plugin").passed) == (
+        "0.10 ms", True)
+    assert not verdict(rows, "one with a wrapper").passed
+    assert verdict(rows[:1], "a call of a plugin") is None
