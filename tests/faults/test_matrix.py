@@ -35,6 +35,7 @@ MATRIX = {
     35: ALL, 36: cells(("thread",), DATABASES), 37: cells(("thread",), DATABASES),  # graphs
     38: ALL,  # names
     39: cells(("thread",), DATABASES) | ON_SQLITE,  # leaks
+    40: NO_EXECUTOR, 41: NO_EXECUTOR, 42: NO_EXECUTOR, 43: NO_EXECUTOR,  # archives of plugins
     44: NO_EXECUTOR, 45: NO_EXECUTOR | ON_SQLITE,  # torn files, order of syncs
     46: ON_PROCESSES,  # upgrades in flight
     47: ALL,  # executors and hook extensions that raise
