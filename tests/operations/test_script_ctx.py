@@ -159,6 +159,10 @@ def test_ctx_refuses_whatever_is_not_on_its_list(host: Any, words: str, message:
     ("-t", "-t is no option, or misses its value"),
     ("-t x node name", "'x' is no number of seconds"),
     ("node attributes a = @{", "'@{' is not JSON behind '@'"),
+    ("node attributes a = '@{\"a\": 1} x'", "is not JSON behind '@'"),
+    ("node attributes a = '@{\"a\": }'", "is not JSON behind '@'"),
+    ("node attributes a = @$(printf '[%.0s' $(seq 5000))", "is not JSON behind '@'"),
+    ("node attributes a = @$(printf '{\"a\": %.0s' $(seq 5000))", "is not JSON behind '@'"),
 ])
 def test_wrong_usage_of_ctx_ends_with_2(host: Any, words: str, message: str) -> None:
     report = host.error(f"ctx {words}; exit $?")

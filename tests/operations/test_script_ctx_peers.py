@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import secrets
 import shutil
@@ -182,3 +183,24 @@ def test_the_command_may_be_copied_elsewhere(server: ContextServer, host: Any, t
         ["/bin/sh", str(tmp_path / "ctx"), "node", "attributes", "a", "=", "x y"], check=False, text=True,
         capture_output=True, env={**os.environ, **server.environment})
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+LOADED = """
+import sys
+sys.path.append(sys.argv[1])
+from ctx_command import main
+assert main(["node", "name"]) == 0
+print(*sys.modules)
+"""
+
+
+def test_the_command_starts_without_slow_modules(server: ContextServer) -> None:
+    ended = subprocess.run([sys.executable, "-IS", "-c", LOADED, str(server.program.parent)], check=True,
+                           text=True, capture_output=True, env=server.environment)
+    name, modules = ended.stdout.splitlines()
+    assert name == "web"
+    assert not {"json", "socket", "re", "enum", "typing", "pathlib", "contextlib"} & set(modules.split())
+
+
+def test_the_command_can_be_read_by_old_pythons() -> None:
+    ast.parse(ContextServer.program.read_text(), feature_version=(3, 6))

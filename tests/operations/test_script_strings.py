@@ -101,6 +101,26 @@ def test_hundreds_of_hostile_strings_pass_through_ctx_as_they_are(
         check_file(ctx, host, text, tmp_path)
 
 
+ANY_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers(-2**53, 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+    | ANY_TEXT, lambda inner: st.lists(inner) | st.dictionaries(ANY_TEXT, inner), max_leaves=8)
+
+
+@often
+@given(value=ANY_VALUE)
+@pytest.mark.parametrize("parts", ["all", "few"])
+def test_any_value_passes_through_attributes_as_json(ctx: Ctx, value: Any, parts: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        if parts == "few":  # a Python that is made of other parts has only the module `json`
+            patch.setattr(ctx_command, "encode_text", None)
+            patch.setattr(ctx_command, "make_scanner", None)
+        ctx("--json-arg-prefix", "@", "node", "attributes", "value", "=", f"@{json.dumps(value)}")
+        assert ctx("node", "attributes", "value") == value
+        if isinstance(value, str):
+            ctx("node", "attributes", "value", "=", value)
+            assert ctx("node", "attributes", "value") == value
+
+
 @often
 @given(ANY_TEXT)
 def test_any_text_passes_through_attributes_as_it_is(ctx: Ctx, text: str) -> None:
