@@ -32,7 +32,7 @@ from aria_core.orchestrator.ready import queue_for
 from aria_core.orchestrator.secret_values import secret_values
 from aria_core.orchestrator.surroundings import RunnerHooks, Surroundings
 from aria_core.storage.model import ModelStorage
-from aria_core.storage.records import Batch, Claim, ClaimChangedError, NewExecution, TaskRow
+from aria_core.storage.records import Batch, Claim, ClaimChangedError, NewExecution, Pulse, TaskRow
 from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import CallRef, Edit
 from aria_core.worker.channel import ChannelError
@@ -159,11 +159,14 @@ class Run:
         said = str(error) if isinstance(error, AriaError) else f"{type(error).__name__}: {error}"
         cause = self._secrets.hide(said)
         self._writer.write("ERROR", f"the workflow {self._execution.workflow_name!r} failed: {cause}")
-        ledger = self._model.ledger
-        pulse = ledger.pulse(self._claim.execution)
-        is_ours = pulse.epoch == self._claim.epoch and pulse.state in ACTIVE_EXECUTION_STATES
-        if is_ours and ledger.abandon(pulse, ExecutionState.FAILED, cause):
-            self._say("failed", error=cause)
+        while self._is_active(pulse := self._model.ledger.pulse(self._claim.execution)):
+            if self._model.ledger.abandon(pulse, ExecutionState.FAILED, cause):
+                self._say("failed", error=cause)
+                return
+            # Our own lease has beaten since then, or somebody has cancelled or taken it over.
+
+    def _is_active(self, pulse: Pulse) -> bool:
+        return pulse.epoch == self._claim.epoch and pulse.state in ACTIVE_EXECUTION_STATES
 
     def _as_new(self) -> NewExecution:
         row = self._execution

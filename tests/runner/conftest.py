@@ -28,8 +28,10 @@ OPERATIONS = (
     "touch", "fail_first", "raise_first", "retry_first", "abort", "note_time", "nap", "wait_for", "hold",
     "go_silent", "beat", "show_progress", "show_then_fail",
     "set_attribute", "set_nested",
-    "set_foreign", "flush_then_die", "host_address", "say", "show_context", "read_resource")
-LIFECYCLE = ("create", "configure", "start", "stop", "delete")
+    "set_foreign", "flush_then_die", "host_address", "say", "show_context", "read_resource",
+    "set_and_refresh", "set_at_once", "render_files")
+LIFECYCLE = ("create", "configure", "start", "stop", "delete", "repair")
+QUALIFIED = "tosca.interfaces.node.lifecycle.Standard"
 
 
 class Lab:
@@ -132,10 +134,11 @@ def template(name: str) -> LoadedTemplate:
     two = builder.node("two", attributes={"ip": "10.0.0.2", "address": "two's"}, interfaces={"Test": test})
     one = builder.node("one", attributes={"known": "original", "doomed": 1, "nested": {"list": []}},
                        interfaces={"Test": test, "Standard": dict.fromkeys(LIFECYCLE, "ops:note_state"),
+                                   QUALIFIED: dict.fromkeys(LIFECYCLE, "ops:note_state"),
                                    "Other": {"create": "ops:note_state"}})
     one.requires(two, "host", hosted=True, interfaces={"Test": {
         "hold": "ops:hold", "copy_attribute": "ops:copy_attribute", "say": "ops:say",
-        "host_address": "ops:host_address"}})
+        "host_address": "ops:host_address", "show_relationship": "ops:show_relationship"}})
     builder.workflow("plan", "ops:plan", inputs={"steps": []})
     for name in ("nothing", "edits", "breaks", "cycle", "logs_badly"):
         builder.workflow(name, f"ops:{name}")

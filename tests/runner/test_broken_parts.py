@@ -24,6 +24,7 @@ from aria_core.orchestrator.future_executor import FutureExecutor
 from aria_core.orchestrator.topology import create_service, store_template
 from aria_core.orchestrator.workflow_runner import WorkflowRunner
 from aria_core.storage.owners import this_process
+from aria_core.storage.records import Claim, Pulse
 from aria_core.storage.sql import SqlModelStorage
 from aria_core.worker.calls import Call
 from aria_plugins.executors.dry import DryExecutor
@@ -97,6 +98,25 @@ def test_a_workflow_function_that_wants_to_end_the_program_fails_its_execution(l
         runner.execute()
     assert owner_and_state(lab, runner.execution_id) == (None, "failed")
     assert error in runner.execution.error
+
+
+def test_an_execution_fails_although_its_lease_beats_at_that_moment(
+        lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = type(lab.model.ledger)
+    read_pulse, beats = kind.pulse, []
+
+    def read_then_beat(ledger: Any, execution: int) -> Pulse:
+        seen: Pulse = read_pulse(ledger, execution)
+        if not beats:
+            beats.append(ledger.beat(Claim(seen.execution, seen.epoch, seen.batch, seen.state)))
+        return seen
+
+    runner = lab.runner("breaks")
+    monkeypatch.setattr(kind, "pulse", read_then_beat)
+    with pytest.raises(KeyError):
+        runner.execute()
+    assert beats
+    assert owner_and_state(lab, runner.execution_id) == (None, "failed")
 
 
 def test_a_cancel_of_an_execution_without_a_graph_is_finished_by_a_resume(lab: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any
 
@@ -20,6 +21,18 @@ def test_a_node_operation_knows_where_it_is(lab: Any) -> None:
     assert (node, int(node_id), int(task_id)) == ("one", lab.node().id, task.id)
     assert (template, service, token, attempt) == ("one", "lab", f"{execution.id}/{task.id}", "1")
     assert (int(pid) == os.getpid()) is (not lab.executor.isolates_calls)
+
+
+def test_a_relationship_operation_knows_where_it_is(lab: Any) -> None:
+    execution = lab.run({"label": "a", "do": "show_relationship", "relationship": True})
+    task, (tie,) = lab.tasks(execution)["a"], lab.node().outbound_relationships
+    name, function, arguments, tie_name, tie_id, task_id, source, target = lab.effects[0].split("|")
+    assert name == task.name == "Test:show_relationship@relationship:host"
+    assert (function, json.loads(arguments)) == (task.function, task.arguments)
+    assert function == "ops:show_relationship"
+    assert arguments == json.dumps({"effects": str(lab.effects_file), "label": "a"})
+    assert (tie_name, int(tie_id), int(task_id)) == ("host", tie.id, task.id)
+    assert (source, target) == (f"one/{lab.node('one').id}/one", f"two/{lab.node('two').id}/two")
 
 
 def test_attributes_are_stored_when_the_operation_succeeds(lab: Any) -> None:
@@ -61,6 +74,26 @@ def test_two_operations_that_write_one_attribute_both_run_and_the_last_stays(lab
     assert lab.node().attributes["who"] in (0, 1)
 
 
+@pytest.mark.parametrize("who", ["one", "two"])
+def test_of_two_that_write_one_attribute_at_once_the_one_that_fails_is_told_and_both_wrote(
+        lab: Any, who: str) -> None:
+    steps = [{"label": label, "do": "set_at_once", "max_attempts": 1,
+              "arguments": {"others": other, "fail": label == who}}
+             for label, other in (("one", "two"), ("two", "one"))]
+    with pytest.raises(ExecutionFailedError, match=f"LookupError: {who} fails"):
+        lab.run(*steps)
+    tasks = lab.tasks(1)
+    assert {label: task.state for label, task in tasks.items()} == {
+        "one": "success", "two": "success", who: "failed"}
+    assert sorted(lab.effects) == ["one begins", "two begins"]
+    assert lab.node().attributes["who"] in ("one", "two")
+
+
+def test_an_operation_that_refreshes_its_node_sees_its_own_changes(lab: Any) -> None:
+    lab.run({"label": "a", "do": "set_and_refresh"})
+    assert lab.effects == ["a red original"]
+
+
 @pytest.mark.parametrize("executor", ["process"], indirect=True)
 def test_flushed_attributes_outlive_an_operation_that_dies(lab: Any) -> None:
     with pytest.raises(ExecutionFailedError, match="lost"):
@@ -74,8 +107,9 @@ def test_the_toolbelt_gives_the_address_of_the_host(lab: Any) -> None:
     assert lab.effects == ["a 10.0.0.2"]
 
 
-def test_logs_of_operations_are_stored_with_level_and_task(lab: Any) -> None:
-    execution = lab.run({"label": "a", "do": "say"})
+@pytest.mark.parametrize("relationship", [False, True], ids=["node", "relationship"])
+def test_logs_of_operations_are_stored_with_level_and_task(lab: Any, relationship: bool) -> None:
+    execution = lab.run({"label": "a", "do": "say", "relationship": relationship})
     rows = lab.model.log.list(filters={"execution_id": execution.id}, sort={"id": "asc"}).items
     assert [(row.level, row.message) for row in rows] == [
         ("INFO", "info from a"), ("WARNING", "two\nlines \N{SNOWMAN}")]
@@ -85,6 +119,12 @@ def test_logs_of_operations_are_stored_with_level_and_task(lab: Any) -> None:
 def test_resources_are_read_and_rendered(lab: Any) -> None:
     lab.run({"label": "a", "do": "read_resource", "max_attempts": 1})
     assert lab.effects == ["hello you one/1 17"]
+
+
+def test_files_are_rendered_with_what_is_given_or_with_ctx(lab: Any) -> None:
+    lab.run({"label": "a", "do": "render_files", "max_attempts": 1,
+             "arguments": {"directory": str(lab.directory)}})
+    assert lab.effects == ["a hello you one/1"]
 
 
 def test_a_file_of_the_service_hides_that_of_its_template(lab: Any) -> None:

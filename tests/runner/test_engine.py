@@ -196,18 +196,21 @@ def test_a_workflow_function_may_change_attributes(lab: Any) -> None:
     assert lab.node().attributes["known"] == "changed"
 
 
+@pytest.mark.parametrize("interface", ["Standard", "tosca.interfaces.node.lifecycle.Standard"])
 @pytest.mark.parametrize(("operation", "during", "after"), [
     ("create", "creating", "created"), ("configure", "configuring", "configured"),
     ("start", "starting", "started"), ("stop", "stopping", "configured"), ("delete", "deleting", "deleted")])
-def test_lifecycle_operations_move_the_state_of_their_node(lab: Any, operation: str, during: str,
-                                                          after: str) -> None:
-    execute(lab, "Standard", operation)
+def test_lifecycle_operations_move_the_state_of_their_node(lab: Any, interface: str, operation: str,
+                                                          during: str, after: str) -> None:
+    execute(lab, interface, operation)
     assert lab.effects == [f"x {during}"]
     assert lab.node().state == after
 
 
-def test_other_interfaces_leave_the_state_of_the_node_alone(lab: Any) -> None:
-    execute(lab, "Other", "create")
+@pytest.mark.parametrize(("interface", "operation"), [("Other", "create"), ("Standard", "repair")])
+def test_other_interfaces_and_operations_leave_the_state_of_the_node_alone(
+        lab: Any, interface: str, operation: str) -> None:
+    execute(lab, interface, operation)
     assert lab.effects == ["x initial"]
     assert lab.node().state == "initial"
 

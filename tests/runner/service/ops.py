@@ -1,6 +1,7 @@
 """Operations and workflows of the test services; each leaves one line in the effects file."""
 
 import builtins
+import json
 import os
 import time
 from pathlib import Path
@@ -180,6 +181,40 @@ def read_resource(ctx, effects, label):
     text = ctx.get_resource_and_render("greeting.txt", {"name": "you"}).strip()
     implicit = ctx.get_resource_and_render("implicit.txt").strip()
     leave(effects, f"{text} {implicit} {len(ctx.get_resource('greeting.txt'))}")
+
+
+@operation
+def show_relationship(ctx, effects, label):
+    ends = [f"{node.name}/{node.id}/{template.name}" for node, template in (
+        (ctx.source_node, ctx.source_node_template), (ctx.target_node, ctx.target_node_template))]
+    shown = [ctx.task.name, ctx.task.function, json.dumps(ctx.task.arguments, sort_keys=True),
+             ctx.relationship.name, ctx.relationship.id, ctx.task.id, *ends]
+    leave(effects, "|".join(map(str, shown)))
+
+
+@operation
+def set_and_refresh(ctx, effects, label):
+    ctx.node.attributes["color"] = "red"
+    ctx.model.node.refresh(ctx.node)
+    leave(effects, f"{label} {ctx.node.attributes['color']} {ctx.node.attributes['known']}")
+
+
+@operation
+def set_at_once(ctx, effects, label, others, fail=False):
+    leave(effects, f"{label} begins")
+    while count(effects, f"{others} begins") < 1:
+        time.sleep(0.005)
+    ctx.node.attributes["who"] = label
+    if fail:
+        raise LookupError(f"{label} fails")
+
+
+@operation
+def render_files(ctx, effects, label, directory):
+    given, implicit = Path(directory) / "given", Path(directory) / "implicit.txt"
+    ctx.download_resource_and_render(given, "greeting.txt", {"name": "you"})
+    ctx.download_resource_and_render(implicit)
+    leave(effects, f"{label} {given.read_text().strip()} {implicit.read_text().strip()}")
 
 
 @workflow
