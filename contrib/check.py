@@ -1,9 +1,13 @@
-"""Installs each distribution of this folder into the environment that runs this, and runs its tests."""
+"""Installs each extension of this folder into the environment that runs this, and runs its tests.
+
+What is no extension has no entry points: a plugin, which its own tests install as one does.
+"""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 
@@ -19,7 +23,8 @@ def main() -> None:
     here = Path(__file__).parent
     chosen = sys.argv[1:] or sorted(each.parent.name for each in here.glob("*/pyproject.toml"))
     for name in chosen:
-        run("pip", "install", "--quiet", here / name)
+        if "entry-points" in tomllib.loads((here / name / "pyproject.toml").read_text())["project"]:
+            run("pip", "install", "--quiet", here / name)
         run("pytest", "--no-skips", here / name)
 
 

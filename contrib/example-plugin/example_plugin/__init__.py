@@ -1,0 +1,1 @@
+"""A plugin for ARIA: operations that templates call by name."""
