@@ -69,6 +69,12 @@ def test_evaluated_python_may_import_its_ctx(host: Any) -> None:
     assert report == Succeeded(host.ref, None, (Edit("node", 1, "name", "web"),))
 
 
+def test_the_traceback_of_evaluated_python_names_the_script(host: Any) -> None:
+    report = host.error("def f():\n    1 / 0\nf()", path="scripts/x.py")
+    assert '  File "<scripts/x.py>", line 3, in <module>' in report.traceback
+    assert '  File "<scripts/x.py>", line 2, in f' in report.traceback
+
+
 def test_evaluated_python_may_exit_well(host: Any) -> None:
     host.out("import sys; sys.exit(0)", path="x.py")
 

@@ -73,7 +73,7 @@ def _evaluate(ctx: OperationContext, script: Script, settings: ProcessSettings,
                            "no effect", script.name, ", ".join(unused))
     names = {"__name__": "__main__", "__file__": str(script.file), "ctx": ctx, "inputs": dict(inputs)}
     try:
-        code = compile(script.file.read_bytes(), str(script.file), "exec")
+        code = compile(script.file.read_bytes(), f"<{script.name}>", "exec")
         exec(code, names)  # noqa: S102  # nosec B102 # what eval_python asks for
     except SystemExit as error:
         if error.code not in (None, 0):
