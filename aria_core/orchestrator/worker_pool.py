@@ -31,7 +31,6 @@ from aria_core.worker.calls import (
     LostReason,
     Report,
     Started,
-    Succeeded,
     is_duration,
     report_from_json,
 )
@@ -244,10 +243,8 @@ class WorkerPool:
 
     def _take_report(self, worker: WorkerProcess, message: Mapping[str, Any]) -> None:
         report, seconds = report_from_json(message), message.get("seconds")
-        if not isinstance(report, (Succeeded, Failed, Lost)) or not is_duration(seconds):
+        if not worker.may_report(report) or not is_duration(seconds):
             raise WorkerProtocolError("a worker sent a report that is not its own to make")
-        if isinstance(report, Lost) and not worker.passes_on:
-            raise WorkerProtocolError("a worker reported as lost what it ran itself")
         has_told = worker.has_told
         with self._lock:
             worker.finish(report.ref)

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -106,6 +107,13 @@ class Bench:
         return Call(CallRef(3, self.next_number(), attempt), f"{OPERATIONS}:{operation}", arguments,
                     Actor("node", NODE, "node"), name=f"Test:{operation}@node:node", service=1,
                     service_name="service", origin=self.origin)
+
+    def of_plugin(self, call: Call) -> Call:
+        """The same call, of a plugin that has the operations for tests and nothing else."""
+        libraries = self.directory / "libraries"
+        environment = with_operations(Environment("bench", None, (), (str(libraries),)), libraries)
+        function = call.function.replace(OPERATIONS, PLUGIN_OPERATIONS)
+        return replace(call, plugin=environment, function=function)
 
     def finish(self, ref: CallRef) -> FinalReport:
         """Wait for the final report."""

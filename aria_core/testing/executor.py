@@ -18,14 +18,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aria_core.orchestrator.executor import Executor
-from aria_core.testing.bench import NODE, Bench, is_alive
-from aria_core.worker.calls import Edit, Failed, Lost, Started, Succeeded
+from aria_core.testing.bench import NODE, OPERATIONS, Bench, is_alive
+from aria_core.worker.calls import Call, Edit, Failed, Lost, Started, Succeeded
 
 SECOND = 1.0
 
@@ -75,6 +76,30 @@ class ExecutorContract:
         report = bench.run("edit", name="big", value=big)
         assert isinstance(report, Succeeded)
         assert report.edits == (Edit("node", NODE, "big", big),)
+
+    # --- plugins and wrappers
+
+    def test_a_call_of_a_plugin_runs_in_the_environment_of_the_plugin(self, bench: Bench) -> None:
+        bench.needs("runs_operations")
+        call = bench.of_plugin(bench.call("import_from", module="sqlalchemy"))
+        bench.executor.submit(call)
+        assert bench.finish(call.ref) == Succeeded(call.ref, "not installed")
+
+    def test_wrappers_go_around_a_call(self, bench: Bench) -> None:
+        bench.needs("runs_operations")
+        call, file = _wrapped(bench)
+        bench.executor.submit(call)
+        assert bench.finish(call.ref) == Succeeded(call.ref, call.arguments)
+        assert file.exists()
+        assert file.read_text() == "before\nafter\n"
+
+    def test_wrappers_run_in_the_core_around_a_call_of_a_plugin(self, bench: Bench) -> None:
+        bench.needs("runs_operations")
+        call, file = _wrapped(bench)
+        bench.executor.submit(bench.of_plugin(call))
+        assert bench.finish(call.ref) == Succeeded(call.ref, call.arguments)
+        assert file.exists()
+        assert file.read_text() == "before\nafter\n"
 
     # --- how it ends
 
@@ -358,3 +383,9 @@ class ExecutorContract:
         bench.executor.close(SECOND)
         assert [type(each) for each in bench.inbox.finals(ref)] == [Lost]
         assert [pid for pid in pids if is_alive(pid)] == []
+
+
+def _wrapped(bench: Bench) -> tuple[Call, Path]:
+    """A call with a wrapper, and the file into which that writes."""
+    file = bench.directory / "written down"
+    return replace(bench.call("echo", file=str(file)), wrappers=(f"{OPERATIONS}:writing_down",)), file

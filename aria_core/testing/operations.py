@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,15 @@ SLEEPER = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(1000)")
 
 class OperationError(Exception):
     """What the operations here raise when they are to fail."""
+
+
+@contextmanager
+def writing_down(call: Any) -> Iterator[None]:
+    """A wrapper: writes into the file that the call names when it begins and when it ends."""
+    with Path(call.arguments["file"]).open("a") as file:
+        print("before", file=file, flush=True)
+        yield
+        print("after", file=file)
 
 
 def where(ctx: Any) -> dict[str, Any]:

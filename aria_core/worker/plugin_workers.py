@@ -167,11 +167,7 @@ class _Exchanged:
 
     def _heed(self, message: Mapping[str, Any]) -> FinalReport | None:
         if "report" in message:
-            report = report_from_json(message)
-            if isinstance(report, (Started, Lost)):
-                raise WorkerProtocolError("a worker sent a report that is not its own to make")
-            self.worker.finish(report.ref)
-            return report
+            return self._report(message)
         if "tell" in message:
             self._channel.tell(message)
         elif "ask" in message:
@@ -181,6 +177,16 @@ class _Exchanged:
         elif "hello" in message:
             self.worker.welcome(message)
         return None
+
+    def _report(self, message: Mapping[str, Any]) -> FinalReport:
+        try:
+            report = report_from_json(message)
+        except ValueError as error:
+            raise WorkerProtocolError(str(error)) from error
+        if isinstance(report, (Started, Lost)):
+            raise WorkerProtocolError("a worker sent a report that is not its own to make")
+        self.worker.finish(report.ref)
+        return report
 
     def bury(self) -> FinalReport | None:
         """What became of the call when the worker is gone; None if it had not begun."""

@@ -24,7 +24,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aria_core.worker.calls import Call, CallRef, Environment, LostReason, call_to_json
+from aria_core.worker.calls import (
+    Call,
+    CallRef,
+    Environment,
+    Failed,
+    Lost,
+    LostReason,
+    Report,
+    Succeeded,
+    call_to_json,
+)
 from aria_core.worker.channel import (
     MESSAGE_LIMIT,
     ChannelError,
@@ -238,10 +248,11 @@ class WorkerProcess:
             self.calls = deque(parcel for parcel in self.calls if parcel.packet not in read)
         return taken
 
-    @property
-    def passes_on(self) -> bool:
-        """Whether its first call is run by a worker of its own, in a plugin's environment."""
-        return bool(self.calls) and self.calls[0].call.plugin is not None and self.environment is None
+    def may_report(self, report: Report) -> bool:
+        """Whether this is a final report of its own; lost is what a worker of its own ran, for a plugin."""
+        if isinstance(report, Lost):
+            return bool(self.calls) and self.calls[0].call.plugin is not None and self.environment is None
+        return isinstance(report, (Succeeded, Failed))
 
     def finish(self, ref: CallRef) -> None:
         """Note the final report on `ref`; ``WorkerProtocolError`` if it is not what it runs."""

@@ -108,6 +108,16 @@ class LosesArguments(Wrapped):
         return replace(call, arguments={})
 
 
+class ForgetsThePlugin(Wrapped):
+    def change(self, call: Call) -> Call:
+        return replace(call, plugin=None)
+
+
+class ForgetsWrappers(Wrapped):
+    def change(self, call: Call) -> Call:
+        return replace(call, wrappers=())
+
+
 class ForgetsTheAttempt(Wrapped):
     def change(self, call: Call) -> Call:
         return replace(call, ref=replace(call.ref, attempt=1))
@@ -386,6 +396,10 @@ DOUBLES: dict[str, tuple[type[Executor], ...]] = {
     "test_arguments_and_results_are_delivered": (LosesArguments,),
     "test_the_attempt_is_known_to_the_operation": (ForgetsTheAttempt,),
     "test_big_values_travel_whole": (CutsBigValues,),
+    "test_a_call_of_a_plugin_runs_in_the_environment_of_the_plugin": (ForgetsThePlugin,),
+    "test_wrappers_go_around_a_call": (ForgetsWrappers,),
+    "test_wrappers_run_in_the_core_around_a_call_of_a_plugin": (
+        ForgetsWrappers, ForgetsThePlugin),
     "test_a_failure_keeps_the_class_and_the_message": (TellsNoReason,),
     "test_a_function_that_is_not_there_fails_by_name": (TellsNoReason, TakesExitForSuccess),
     "test_system_exit_is_a_failure": (TakesExitForSuccess,),

@@ -155,6 +155,18 @@ def noting(call):
 
 
 @contextmanager
+def editing(call):
+    ctx.node.attributes["wrapped"] = ctx.node.attributes["before"]
+    yield
+
+
+def forking(ctx):
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+
+
+@contextmanager
 def swallowing(call):
     try:
         yield
@@ -230,14 +242,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 class Place:
     """An opened executor, a plugin, a module of wrappers."""
 
-    def __init__(self, executor: Executor, environment: Environment, directory: Path) -> None:
+    def __init__(self, executor: Executor, environment: Environment, directory: Path,
+                 origin: str = "") -> None:
         self.executor = executor
         self.environment = environment
         self.directory = directory
         self.inbox = RecordingInbox(self._answer)
         self.calls: list[Call] = []
         self._numbers = itertools.count(1)
-        self._origin = secrets.token_hex(6)
+        self._origin = origin or secrets.token_hex(6)
         executor.open(self.inbox)
 
     def submit(self, function: str, *wrappers: str, **arguments: Any) -> Call:
@@ -451,6 +464,13 @@ def test_what_a_wrapper_swallows_is_a_success_with_what_was_changed(place: Place
     assert report == Succeeded(report.ref, None, (Edit("node", NODE, "seen", 2),))
 
 
+@pytest.mark.parametrize("fail", [False, True])
+def test_what_a_wrapper_changes_comes_with_what_the_operation_changed(place: Place, fail: bool) -> None:
+    report = place.run("talk", "editing", fail=fail)
+    assert isinstance(report, Failed if fail else Succeeded)
+    assert report.edits == (Edit("node", NODE, "seen", 2), Edit("node", NODE, "wrapped", 1))
+
+
 def test_what_a_wrapper_raises_instead_is_the_failure(place: Place) -> None:
     report = place.run("talk", "noting", "replacing", fail=True)
     assert isinstance(report, Failed)
@@ -533,6 +553,73 @@ def test_what_a_failed_attempt_left_running_is_ended_and_what_a_success_left_liv
     failed = int(report.error.split()[-1])
     wait_until(lambda: not is_alive(failed))
     assert is_alive(left)
+
+
+LIES = {
+    "no JSON": b"not json\n", "no report": b'{"report": "succeeded", "ref": 1}\n',
+    "of another": b'{"report": "succeeded", "ref": {"execution": 9, "task": 9, "attempt": 9}, "edits": []}\n',
+    "lost": b'{"report": "lost", "ref": {"execution": 1, "task": 1, "attempt": 1}, "reason": "exited"}\n'}
+LYING = """\
+import gc, socket, time
+for each in gc.get_objects():
+    if isinstance(each, socket.socket) and each.type == socket.SOCK_STREAM and each.fileno() > 0:
+        each.sendall({lie!r})
+time.sleep(1000)
+"""
+
+
+@pytest.mark.parametrize("lie", LIES)
+@WRAPPED
+def test_a_plugin_that_lies_loses_its_call_and_nothing_else(
+        processes: Place, wrappers: tuple[str, ...], lie: str) -> None:
+    call = processes.submit("imports", *wrappers, line=LYING.format(lie=LIES[lie]))
+    assert isinstance(processes.inbox.wait_for(call.ref), Lost)
+    assert find_marked(call.mark) == []
+    assert processes.result("talk", *wrappers) == "done"
+
+
+def test_an_operation_of_the_core_that_forks_leaves_the_plugins_worker_alone(
+        environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(tmp_path, monkeypatch)
+    place = Place(ProcessExecutor(1), environment, tmp_path)
+    warm = place.result("look", "noting")["pid"]
+    fork = Call(CallRef(1, 99, 1), "wrappers_of_tests:forking")
+    place.executor.submit(fork)
+    assert isinstance(place.inbox.wait_for(fork.ref), Succeeded)
+    assert place.result("look", "noting")["pid"] == warm
+    place.executor.close(1.0)
+
+
+RUNNER = """
+import sys
+from pathlib import Path
+here, directory, name, python, pids, origin, *wrappers = sys.argv[1:]
+sys.path[:0] = here, directory
+from aria_core import Environment
+from test_plugin_calls import MAKERS, Place
+place = Place(MAKERS[name](), Environment("plugged", python), Path(directory), origin)
+call = place.submit("stay", *wrappers, pids=pids)
+place.inbox.wait_for(call.ref, 1000)
+"""
+
+
+@WRAPPED
+@pytest.mark.parametrize("name", ["process", "thread", "future-threads"])
+def test_what_a_plugin_runs_dies_with_the_runner(environment: Environment, tmp_path: Path, name: str,
+                                                 wrappers: tuple[str, ...]) -> None:
+    (tmp_path / "wrappers_of_tests.py").write_text(WRAPPERS)
+    pids, origin = tmp_path / "pids", secrets.token_hex(6)
+    runner = subprocess.Popen([sys.executable, "-c", RUNNER, str(Path(__file__).parent), str(tmp_path), name,
+                               environment.python or "", str(pids), origin, *wrappers])
+    try:
+        wait_until(pids.exists)
+        running = [int(each) for each in pids.read_text().split()]
+        assert all(map(is_alive, running))
+    finally:
+        runner.kill()
+        runner.wait()
+    wait_until(lambda: not any(map(is_alive, running)), 5.0)
+    assert find_marked(f"1/1/1@{origin}") == []
 
 
 def test_closing_leaves_no_worker_behind(place: Place) -> None:
