@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from aria_core.modeling.specification import RelationshipSpec as RelationshipSpec
     from aria_core.modeling.specification import TemplateSpec as TemplateSpec
     from aria_core.modeling.specification import WorkflowSpec as WorkflowSpec
+    from aria_core.modeling.ssh_settings import SSH_SETTINGS as SSH_SETTINGS
+    from aria_core.modeling.ssh_settings import ssh_refusal as ssh_refusal
     from aria_core.modeling.states import ExecutionState as ExecutionState
     from aria_core.modeling.states import NodeState as NodeState
     from aria_core.modeling.states import TaskState as TaskState
@@ -240,6 +242,7 @@ _HOMES = {
     "SecretValues": "aria_core.modeling.masking",
     "Service": "aria_core.modeling.models",
     "ServiceTemplate": "aria_core.modeling.models",
+    "SSH_SETTINGS": "aria_core.modeling.ssh_settings",
     "SqlModelStorage": "aria_core.storage.sql",
     "Started": "aria_core.worker.calls",
     "StorageError": "aria_core.exceptions",
@@ -304,6 +307,7 @@ _HOMES = {
     "script": "aria_core.modeling.builder",
     "secret_values": "aria_core.orchestrator.secret_values",
     "shown_url": "aria_core.worker.urls",
+    "ssh_refusal": "aria_core.modeling.ssh_settings",
     "store_template": "aria_core.orchestrator.topology",
     "template_spec": "aria_core.orchestrator.topology",
     "token": "aria_core.modeling.expressions",

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aria_core.modeling.specification import OperationSpec
+from aria_core.modeling.ssh_settings import ssh_refusal
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SETTINGS: Mapping[str, tuple[type | tuple[type, ...], str]] = MappingProxyType({
@@ -32,6 +33,9 @@ def script_problems(operation: OperationSpec) -> Iterator[tuple[str, str]]:
     for name, value in process.items():
         if problem := _setting_problem(name, value):
             yield operation.location, problem
+    for name, value in operation.ssh.items():
+        if not _is_call(value) and (refusal := ssh_refusal(name, value)):
+            yield operation.location, refusal
     variables = process.get("env", {})
     for name in variables if isinstance(variables, dict) and not _is_call(variables) else ():
         if problem := variable_refusal("the process setting env:", name):

@@ -27,6 +27,7 @@ from aria_core.modeling.specification import (
     RelationshipSpec,
     TemplateSpec,
 )
+from aria_core.modeling.ssh_settings import SSH_SECRETS
 from aria_core.modeling.values import MASK, coerce
 
 SCRIPT_FUNCTION = "aria_plugins.operations.script:run_script_locally"
@@ -35,7 +36,6 @@ SSH_SCRIPT_FUNCTION = "aria_plugins.operations.ssh:run_script_with_ssh"
 """What it calls where there are settings of SSH, with ``ssh`` and ``ssh_secrets`` besides."""
 
 _SSH_FUNCTIONS = frozenset({SSH_SCRIPT_FUNCTION, "aria_plugins.operations.ssh:run_commands_with_ssh"})
-_SSH_SECRETS = frozenset({"password", "key", "key_passphrase", "sudo_password"})
 
 
 class ServiceBuilder:
@@ -196,8 +196,8 @@ def _function(spec: OperationSpec) -> str | None:
 
 def _ssh_inputs(spec: OperationSpec) -> dict[str, ParameterSpec]:
     """Secrets are an argument of their own: what is learned from it is hidden wherever it stands."""
-    secret = {name: value for name, value in spec.ssh.items() if name in _SSH_SECRETS}
-    plain = {name: value for name, value in spec.ssh.items() if name not in _SSH_SECRETS}
+    secret = {name: value for name, value in spec.ssh.items() if name in SSH_SECRETS}
+    plain = {name: value for name, value in spec.ssh.items() if name not in SSH_SECRETS}
     found = {"ssh": ParameterSpec(type="map", value=plain, dynamic=True)}
     if secret:
         found["ssh_secrets"] = ParameterSpec(type="map", value=secret, dynamic=True, secret=True)

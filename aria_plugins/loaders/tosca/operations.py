@@ -44,7 +44,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from aria_core import LoadError, OperationSpec, Read, RetryPolicy, is_url
+from aria_core import SSH_SETTINGS, LoadError, OperationSpec, Read, RetryPolicy, is_url
 
 from .problems import Kind, Place, Problems, TemplateError, suggestion
 from .values import Mapping, Scalar, Value, field, items, parse, place_of, plain, text
@@ -75,11 +75,6 @@ def _is_pool(value: Any) -> bool:
     fits = isinstance(value, str) and 1 <= len(value) <= 255 and value.isprintable()
     return fits and value == value.strip()
 
-
-_SSH = frozenset({
-    "address", "agent", "connect_timeout", "directory", "end", "hide_output", "host_key", "insecure", "key",
-    "key_file", "key_passphrase", "known_hosts", "password", "port", "sudo_password", "use_sudo", "user"})
-"""Settings of SSH. What they take is checked when their expressions are known: when the script is to run."""
 
 _POLICY = MappingProxyType({
     "retry_backoff": "backoff", "retry_max_interval": "max_interval", "retry_jitter": "jitter",
@@ -231,8 +226,8 @@ class Implementations:
     def _read_ssh(self, value: Value, match: re.Match[str], operation: OperationSpec,
                   convert: Callable[[Value], Any]) -> None:
         key = match[1].partition(".")[2]
-        if key not in _SSH:
-            known = {f"ssh.{name}": None for name in sorted(_SSH)}
+        if key not in SSH_SETTINGS:
+            known = {f"ssh.{name}": None for name in SSH_SETTINGS}
             self._problems.add(place_of(value), f"there is no setting `{match[1]}`"
                                + suggestion(match[1], known, "the settings"))
             return

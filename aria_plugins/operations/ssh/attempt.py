@@ -31,6 +31,7 @@ from aria_plugins.operations.ssh.settings import RunSettings, SshSettings
 
 _START_SECONDS = 30.0
 _END_SECONDS = 15.0
+_GIVE_UP_SECONDS = 3.0
 
 
 @cache
@@ -85,7 +86,10 @@ class RemoteAttempt:
             try:
                 self.directory = self._watch.read_line(DIRECTORY, _START_SECONDS)
                 self._watch.read_line(READY, _START_SECONDS)
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, SshError):
+                    self._watch.write(b"", last=True)
+                    self._watch.await_end(_GIVE_UP_SECONDS)  # it removes what it has made
                 self._watch.close()
                 raise
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
 from collections.abc import Callable
@@ -19,6 +20,7 @@ QUIET_SECONDS = 1.0
 """How long nothing must come, after a program has ended, until its output counts as held by another."""
 
 _LAST_SECONDS = 5.0
+_OPEN_SECONDS = 15.0
 _POLL_SECONDS = 0.2
 
 Take = Callable[[bytes], None]
@@ -171,7 +173,10 @@ class Program:
 async def _open(ssh: asyncssh.SSHClientConnection, command: str, where: str,
                 session: _Session) -> asyncssh.SSHClientChannel[bytes]:
     try:
-        chan, _ = await ssh.create_session(lambda: session, command, encoding=None, request_pty=False)
+        async with asyncio.timeout(_OPEN_SECONDS):
+            chan, _ = await ssh.create_session(lambda: session, command, encoding=None, request_pty=False)
+    except TimeoutError as error:
+        raise SshError(f"{where} did not answer within {_OPEN_SECONDS:g} seconds") from error
     except (OSError, asyncssh.Error) as error:
         reason = error.reason if isinstance(error, asyncssh.Error) else str(error)
         raise SshError(f"no program can be started on {where}: {reason}") from error

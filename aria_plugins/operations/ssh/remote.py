@@ -25,6 +25,7 @@ MARK = "ARIA_SSH_DIRECTORY"
 
 BEAT_SECONDS = 10.0
 SILENCE_SECONDS = 60
+"""For how long a watch waits for the next sign of life."""
 
 SHELL_NAMES = frozenset({
     "BASHOPTS", "BASH_VERSINFO", "EUID", "LINENO", "OPTIND", "PPID", "SHELLOPTS", "UID", "_"})
@@ -34,13 +35,16 @@ _MAKE = """
 umask 077
 aria_d=$(mktemp -d "$1/aria-XXXXXXXXXX") || exit 1
 printf '\\naria directory %s\\n' "$aria_d"
-aria_w=$2
-shift 2
-exec "$@" "$aria_w" aria "$aria_d"
+aria_w=$2 aria_s=$3
+shift 3
+"$@" "$aria_w" aria "$aria_d" "$aria_s"
+aria_c=$?
+rmdir "$aria_d" 2>/dev/null
+exit $aria_c
 """
 
 _WATCH = """
-d=$1
+d=$1 silence=$2
 trap '' HUP INT PIPE TERM
 found() {
     for each in /proc/[0-9]*/stat; do
@@ -83,7 +87,7 @@ finish() {
         beat=$(cat "$d/beat")
         [ "$beat" = "$last" ] && quiet=$((quiet + 2)) || quiet=0
         last=$beat
-        if [ $quiet -ge SILENCE ]; then
+        if [ $quiet -ge "$silence" ]; then
             finish
             rm -rf "$d"
             kill -s KILL $$
@@ -103,7 +107,7 @@ kill -s KILL $timer
 [ "$order" = keep ] || finish
 [ -f "$d/refused" ] && printf 'aria refused %s\\n' "$(cat "$d/refused")"
 rm -rf "$d"
-""".replace("SILENCE", str(SILENCE_SECONDS))
+"""
 
 _LAUNCH = """
 aria_d=$1 aria_size=$2
@@ -133,14 +137,14 @@ umask "$aria_mask"
 . "$aria_payload.start"
 """
 
-def watch_command(directory: str, sudo: Sequence[str]) -> str:
+def watch_command(directory: str, sudo: Sequence[str], silence: int = SILENCE_SECONDS) -> str:
     """What makes the attempt's directory below `directory` and watches over it."""
-    return _line("sh", "-c", _MAKE, "aria", directory, _WATCH, *sudo, "sh", "-c")
+    return _line("sh", "-c", _MAKE, "aria", directory, _WATCH, str(silence), *sudo, "sh", "-c")
 
 
 def end_command(directory: str, sudo: Sequence[str]) -> str:
     """A second watch, for an attempt whose own has been killed."""
-    return _line(*sudo, "sh", "-c", _WATCH, "aria", directory)
+    return _line(*sudo, "sh", "-c", _WATCH, "aria", directory, str(SILENCE_SECONDS))
 
 
 def launch_command(directory: str, files: Mapping[str, bytes], start: bytes, sudo: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from aria_core import NodeOperationContext, OperationContext, RelationshipOperationContext
+from aria_core import NodeOperationContext, OperationContext, RelationshipOperationContext, ssh_refusal
 from aria_plugins.operations.ssh.errors import SshSettingsError
 
 SYSTEM_KNOWN_HOSTS = "/etc/ssh/ssh_known_hosts"
@@ -27,6 +27,9 @@ _FABRIC_ONLY = frozenset({
 
 _AT_TARGET = frozenset({"pre_configure_target", "post_configure_target", "add_source", "remove_source"})
 """Operations of relationships that TOSCA runs at the target; all others run at the source."""
+
+_ADDRESSES = ("ip", "public_address", "private_address")
+"""Attributes of a host that may have its address, the first that has one counts."""
 
 _GROUPS = frozenset({"stdout", "stderr", "output", "everything", "running", "status", "aborts", "warnings",
                      "user", "commands", "exceptions"})
@@ -71,21 +74,6 @@ class RunSettings:
     directory: str = "/tmp"  # noqa: S108  # nosec B108 # a folder of the remote host, for `mktemp -d`
 
 
-_TEXT: tuple[tuple[type, ...], str] = ((str,), "text")
-_TRUTH: tuple[tuple[type, ...], str] = ((bool,), "true or false")
-
-EXPECTED: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "address": _TEXT, "port": ((int,), "a number"), "user": _TEXT, "password": _TEXT, "key": _TEXT,
-    "key_file": _TEXT, "key_passphrase": _TEXT, "agent": ((bool, str), "true, or the path of its socket"),
-    "known_hosts": ((str,), "the path of a file"),
-    "host_key": ((str,), "a fingerprint (SHA256:…) or a public key"), "insecure": _TRUTH,
-    "connect_timeout": ((int, float), "a number of seconds"), "use_sudo": _TRUTH, "sudo_password": _TEXT,
-    "hide_output": ((bool, str, list, tuple), "true, or a list of stdout and stderr"),
-    "directory": ((str,), "a directory of the remote host"),
-    "end": ((str,), "source or target"),
-}
-"""Every setting, and what it takes."""
-
 _CONNECTION = frozenset(SshSettings.__dataclass_fields__)
 
 
@@ -98,12 +86,9 @@ def checked(given: Mapping[str, Any] | None, secret: Mapping[str, Any] | None,
     found = {**_from_fabric(fabric or {}), **(given or {}), **(secret or {}),
              **{name: value for name, value in more.items() if value}}
     for name, value in found.items():
-        if name not in EXPECTED:
-            raise SshSettingsError(f"there is no SSH setting {name!r}; there are {', '.join(EXPECTED)}")
-        kinds, takes = EXPECTED[name]
-        is_truth = isinstance(value, bool) and bool not in kinds
-        if value is not None and (is_truth or not isinstance(value, kinds)):
-            raise SshSettingsError(f"the SSH setting {name} takes {takes}, not a {type(value).__name__}")
+        refusal = ssh_refusal(name, value)
+        if refusal is not None:
+            raise SshSettingsError(refusal)
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -161,14 +146,15 @@ def _hidden(given: Any) -> frozenset[str]:
 
 def _address(ctx: OperationContext, end: str | None) -> str:
     node = _node(ctx, end)
-    address = None if node is None else node.host_address
-    if not address and node is not None:
-        host = node.host or node
-        address = host.attributes.get("public_address") or host.attributes.get("private_address")
-    if not isinstance(address, str) or not address:
-        told = "no node" if node is None else f"the host of node {node.name}" if node.host else node.name
-        raise SshSettingsError(f"{told} has no address for SSH: give the setting address, or let an "
-                               "operation of the host set its attribute ip")
+    if node is None:
+        raise SshSettingsError("this operation has no node whose host it could run on: give the "
+                               "setting address")
+    host = node.host or node
+    known = (node.host_address, *(host.attributes.get(name) for name in _ADDRESSES))
+    address = next((each for each in known if each), None)
+    if not isinstance(address, str):
+        raise SshSettingsError(f"{host.name} has no address for SSH: give the setting address, or let an "
+                               "operation of it set its attribute ip")
     return address
 
 

@@ -126,10 +126,10 @@ class Server:
     def cut(self) -> None:
         """Break every connection there is."""
         for each in self.sessions():
-            for process in [*each.children(), each]:
-                with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in [*each.children(), each]:
                     if process.name().startswith("sshd"):
-                        process.send_signal(signal.SIGKILL)
+                        process.kill()
 
     def stop(self) -> None:
         if self._process is not None:
@@ -207,7 +207,9 @@ def make_user() -> Iterator[Callable[..., User]]:
     yield make
     for name in made:
         Path(f"/etc/sudoers.d/{name}").unlink(missing_ok=True)
-        subprocess.run(["pkill", "-KILL", "-u", name], check=False)
+        for each in psutil.process_iter(["username"]):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill() if each.info["username"] == name else None
         run("userdel", "--force", "--remove", name)
 
 
@@ -284,6 +286,7 @@ def remote(host: Any, server: Server, tmp_path: Path) -> Iterator[Remote]:
     """Runs scripts on the host of `server`."""
     found = Remote(host, server)
     with tempfile.TemporaryDirectory(prefix="aria-there-", dir="/tmp") as place:
+        Path(place).chmod(0o1777)  # whoever logs in makes directories there
         found.settings["directory"] = place
         yield found
         kill_marked(str(Remote.ref), 0)

@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aria_core import Failed, Succeeded, run_call
+from aria_plugins.operations.ssh.remote import DIRECTORY, MARK, READY, watch_command
 
 DAEMONS = """
     setsid sleep 1001 >/dev/null 2>&1 &
@@ -163,3 +165,22 @@ def test_an_attempt_whose_watch_was_killed_is_cleaned_up_all_the_same(remote: An
     """
     remote.error(script)
     check_gone(remote, started(remote, pids), 0.5)
+
+
+def test_what_runs_when_nobody_is_heard_any_more_is_ended(server: Any, tmp_path: Path, remote: Any) -> None:
+    """As when the network fails and nobody is told: the watch's standard input stays open, and silent."""
+    place = remote.settings["directory"]
+    watch = subprocess.Popen(["sh", "-c", watch_command(place, [], silence=4)], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+    assert watch.stdin is not None and watch.stdout is not None
+    [directory] = [line.removeprefix(DIRECTORY).strip() for line in iter(watch.stdout.readline, f"{READY}\n")
+                   if line.startswith(DIRECTORY)]
+    running = subprocess.Popen(["sleep", "1000"], env={MARK: directory}, start_new_session=True)
+    for number in range(8):
+        print(f"beat {number}", file=watch.stdin, flush=True)
+        time.sleep(1)
+    assert running.poll() is None and Path(directory).is_dir()
+    remote.wait_until(lambda: running.poll() is not None)
+    remote.wait_until(lambda: watch.poll() is not None and not remote.directories())
+    watch.stdin.close()
+    watch.stdout.close()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aria_core import Failed, Succeeded
+from aria_core import Succeeded
 
 # Keys of hosts
 
@@ -156,7 +156,7 @@ def test_who_is_not_let_in_is_told_in_one_sentence(remote: Any, tmp_path: Path) 
 
 def with_password(remote: Any, user: Any, password: str) -> dict[str, Any]:
     return {"address": "127.0.0.1", "port": remote.server.port, "user": user.name, "password": password,
-            "known_hosts": str(remote.server.known_hosts), "directory": "/tmp"}
+            "known_hosts": str(remote.server.known_hosts), "directory": remote.settings["directory"]}
 
 
 def test_a_password_lets_in(remote: Any, make_user: Callable[..., Any]) -> None:
@@ -171,8 +171,7 @@ def test_a_wrong_password_is_one_sentence_and_stands_nowhere(
         remote: Any, make_user: Callable[..., Any]) -> None:
     user = make_user()
     remote.settings = with_password(remote, user, "swordfish-canary")
-    report = remote.run("true")
-    assert isinstance(report, Failed)
+    report = remote.error("true")
     assert report.error == (f"SshError: {user.name}@127.0.0.1 (port {remote.server.port}) does not let us in "
                             "with the password")
     told = report.traceback + remote.server.log + str(remote.channel.messages)
@@ -192,16 +191,15 @@ def test_sudo_runs_scripts_and_commands_as_root(
     assert remote.lines() == ["root", "it's \"here\"", "web"]
     assert isinstance(remote.commands("id -u"), Succeeded)
     assert remote.lines() == ["0"]
-    assert not list(Path("/tmp").glob("aria-??????????/script"))
+    remote.check_clean()
 
 
 def test_without_a_password_for_sudo_one_sentence_says_so(remote: Any, make_user: Callable[..., Any]) -> None:
     user = make_user("ALL=(ALL) ALL")
     authorized = remote.server.directory / "authorized_keys"
     assert authorized.stat().st_mode & 0o044
-    remote.settings = {**remote.settings, "user": user.name, "use_sudo": True, "directory": "/tmp"}
-    report = remote.run("true")
-    assert isinstance(report, Failed)
+    remote.settings = {**remote.settings, "user": user.name, "use_sudo": True}
+    report = remote.error("true")
     assert "sudo: a password is required" in report.error
 
 
@@ -209,8 +207,7 @@ def test_a_wrong_password_for_sudo_is_one_sentence(remote: Any, make_user: Calla
     user = make_user("ALL=(ALL) ALL")
     remote.settings = {**with_password(remote, user, user.password), "use_sudo": True,
                        "sudo_password": "swordfish-canary"}
-    report = remote.run("true")
-    assert isinstance(report, Failed)
+    report = remote.error("true")
     assert "does not accept the password" in report.error
     assert "canary" not in report.error + report.traceback + remote.server.log
 
@@ -218,8 +215,7 @@ def test_a_wrong_password_for_sudo_is_one_sentence(remote: Any, make_user: Calla
 def test_who_may_not_use_sudo_is_told(remote: Any, make_user: Callable[..., Any]) -> None:
     user = make_user()
     remote.settings = {**with_password(remote, user, user.password), "use_sudo": True}
-    report = remote.run("true")
-    assert isinstance(report, Failed)
+    report = remote.error("true")
     assert "not in the sudoers file" in report.error
 
 
@@ -227,7 +223,7 @@ def test_what_root_left_running_is_ended_too(
         remote: Any, make_user: Callable[..., Any], tmp_path: Path) -> None:
     user = make_user("ALL=(ALL) ALL")
     remote.settings = {**with_password(remote, user, user.password), "use_sudo": True}
-    report = remote.run(f"setsid sleep 1000 >/dev/null 2>&1 & echo $! >{tmp_path}/pid; exit 1")
-    assert isinstance(report, Failed) and "ended with 1" in report.error
+    report = remote.error(f"setsid sleep 1000 >/dev/null 2>&1 & echo $! >{tmp_path}/pid; exit 1")
+    assert "ended with 1" in report.error
     pid = int((tmp_path / "pid").read_text())
     remote.wait_until(lambda: remote.is_gone(pid))
