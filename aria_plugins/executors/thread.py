@@ -52,7 +52,7 @@ class ThreadExecutor(Executor):
 
     Quick to start and without isolation. A Python function cannot be ended from outside: `terminate`
     sets ``ctx.task.cancelled`` and the slot stays taken until the function returns. Scripts are child
-    processes, which can be ended. So can the calls of a plugin, which run in a process of the
+    processes, unless Python evaluates them, and can be ended. So can the calls of a plugin, which run in a process of the
     plugin's own environment.
     """
 

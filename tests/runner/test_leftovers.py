@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 KILLS = 100 if os.environ.get("LONG_TESTS") else 6
@@ -82,7 +83,11 @@ class Place:
     def run(self, number: int) -> subprocess.Popen[str]:
         gate = self.folder / f"gate{number}"
         return self.start("-m", "aria_core", "run", "t.yaml", "--service", f"s{number}",
-                          "--input", f"gate={gate}")
+                          "--task-retry-interval", "0.1", "--input", f"gate={gate}")
+
+    def scripts(self, number: int) -> list[int]:
+        """The processes of the scripts that have begun."""
+        return [int(each.suffix[1:]) for each in self.folder.glob(f"gate{number}.*")]
 
     def begun(self, number: int) -> int:
         """How many scripts of a run have begun."""
@@ -146,4 +151,22 @@ def test_what_was_left_before_a_run_began_is_removed_by_the_next(place: Place) -
     assert len(place.left) == 2
     (place.folder / "gate0").touch()
     said, _ = place.run(0).communicate(timeout=60)
+    assert place.left == set(), said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who has ended is seen in /proc")
+def test_what_the_scripts_of_a_killed_worker_leave_is_removed_by_the_next_run(place: Place) -> None:
+    first = place.run(0)
+    wait_until(lambda: place.begun(0) == 3)
+    script = place.scripts(0)[0]
+    worker = psutil.Process(script).parent()
+    assert worker is not None
+    worker.kill()
+    wait_until(lambda: not psutil.pid_exists(script))
+    (place.folder / "gate0").touch()
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 0, said
+    assert {name.split("-")[2] for name in place.left} == {str(worker.pid)}
+    (place.folder / "gate1").touch()
+    said, _ = place.run(1).communicate(timeout=60)
     assert place.left == set(), said
