@@ -52,8 +52,8 @@ class ThreadExecutor(Executor):
 
     Quick to start and without isolation. A Python function cannot be ended from outside: `terminate`
     sets ``ctx.task.cancelled`` and the slot stays taken until the function returns. Scripts are child
-    processes, unless Python evaluates them, and can be ended. So can the calls of a plugin, which run in a process of the
-    plugin's own environment.
+    processes, unless Python evaluates them, and can be ended. So can the calls of a plugin, which run in
+    a process of the plugin's own environment.
     """
 
     def __init__(self, slots: int = 4) -> None:
