@@ -64,6 +64,8 @@ class PluginWorkers:
             raise ValueError(f"the call {call.ref} belongs to no plugin")
         until, vain, why = time.monotonic() + _SHORTAGE_SECONDS, 0, ""
         while vain < _HOPELESS:
+            if cancelled is not None and cancelled.is_set():
+                return Lost(call.ref, "terminated", "it had not begun")
             try:
                 exchanged = _Exchanged(self._take(environment), parcel, channel)
             except OSError as error:

@@ -63,6 +63,11 @@ def look(ctx):
             "same": current.task.token == ctx.task.token, "names": dir(aria_core)}
 
 
+@operation(toolbelt=True)
+def belt(ctx, toolbelt, first, second=2):
+    return [type(toolbelt).__name__, first, second]
+
+
 def child_env(ctx):
     done = subprocess.run(["env"], capture_output=True, text=True)
     return done.stdout.splitlines()
@@ -357,6 +362,16 @@ def test_it_sees_only_the_variables_on_the_list(place: Place, wrappers: tuple[st
     assert {name for name in children if not name.startswith("LC_")} <= allowed
 
 
+@WRAPPED
+def test_it_sees_the_variables_that_its_executor_names(
+        environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        wrappers: tuple[str, ...]) -> None:
+    prepare(tmp_path, monkeypatch)
+    place = Place(ProcessExecutor(1, environment=("CANARY",)), environment, tmp_path)
+    assert place.result("look", *wrappers)["env"]["CANARY"] == "of the runner"
+    place.executor.close(1.0)
+
+
 @pytest.mark.parametrize("line", [
     "from aria_core import PluginManager", "import aria_core.storage.model", "aria_core.Application"])
 def test_what_a_plugin_may_not_import_is_refused_in_one_sentence(processes: Place, line: str) -> None:
@@ -370,6 +385,13 @@ def test_what_a_plugin_may_not_import_is_refused_in_one_sentence(processes: Plac
 def test_a_plugin_may_import_the_worker_itself(processes: Place) -> None:
     line = "import aria_core.worker.calls; from aria_core import worker; from aria_core.worker import context"
     assert processes.result("imports", line=line) is None
+
+
+def test_the_decorator_is_the_one_of_the_core(processes: Place) -> None:
+    assert processes.result("belt", first=1) == ["NodeToolBelt", 1, 2]
+    report = processes.run("belt", third=3)
+    assert isinstance(report, Failed)
+    assert report.error.startswith("InvalidInputError: the operation 'belt' misses first and does not know third")
 
 
 @WRAPPED
