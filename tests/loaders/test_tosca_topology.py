@@ -265,6 +265,18 @@ def test_an_implementation_is_a_script_a_function_or_a_plugins_function(load, wr
     assert (operation.plugin, operation.function, operation.script) == expected
 
 
+def test_an_artifact_may_lie_at_a_url(load):
+    template = load("""
+        topology_template:
+          node_templates:
+            n:
+              type: Root
+              artifacts: {start: {type: tosca.artifacts.Implementation.Bash, file: "https://host/run.sh"}}
+              interfaces: {Standard: {operations: {create: start}}}
+        """).template
+    assert template.nodes["n"].interfaces["Standard"].operations["create"].script == "https://host/run.sh"
+
+
 def test_dependencies_say_how_an_operation_is_run(load):
     operation = load("""
         topology_template:

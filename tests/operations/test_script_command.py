@@ -30,6 +30,7 @@ POWERSHELL = Interpreter(("pwsh", "powershell"), ("-NoProfile", "-NonInteractive
     ("x", b"#!/usr/bin/env -S -i A=1 sh\n", Interpreter(("/usr/bin/env",), ("-S -i A=1 sh",))),
     ("x", b"#!/usr/bin/env -S A=1 sh\n", Interpreter(("/usr/bin/env",), ("-S A=1 sh",))),
     ("x", b"#!/usr/bin/env -S sh -c 'a b'\n", Interpreter(("/usr/bin/env",), ("-S sh -c 'a b'",))),
+    ("x", b"#!/opt/env ruby\n", Interpreter(("/opt/env",), ("ruby",))),
     ("x", b"#!/usr/bin/env\n", Interpreter(("/usr/bin/env",))),
 ])
 def test_name_and_first_line_say_what_runs_a_script(name: str, start: bytes, expected: Interpreter) -> None:

@@ -12,6 +12,7 @@ from aria_plugins.operations.script.errors import ScriptSettingsError
 from aria_plugins.operations.script.settings import ProcessSettings
 from aria_plugins.operations.script.text import as_text
 
+_ENV = frozenset({b"/usr/bin/env", b"/bin/env"})
 _PLAIN_WORDS = re.compile(rb"[\w./+-]+(?:[ \t]+[\w./+-]+)*")
 
 
@@ -63,7 +64,7 @@ def _prefix(given: str | Sequence[str]) -> list[str]:
 def _of_first_line(line: bytes) -> Interpreter:
     """As the kernel reads it; so it also works where files in the temporary folder may not be executed."""
     words = line.split(None, 1)
-    if len(words) == 2 and words[0].endswith(b"/env"):
+    if len(words) == 2 and words[0] in _ENV:
         words = _after_env(words[1]) or words
     first, *others = map(os.fsdecode, words or [b"/bin/sh"])
     return Interpreter((first,), tuple(others))
