@@ -21,9 +21,10 @@ from aria_core.modeling.signatures import Argument
 MAX_BYTES = 1 << 20
 
 _DYNAMIC = frozenset({
-    "globals", "locals", "vars", "exec", "eval", "setattr", "delattr", "modules", "__path__", "__dict__",
-    "__getattr__", "__signature__", "__defaults__", "__kwdefaults__", "__code__", "__wrapped__", "__class__"})
-"""Whoever says one of these can change what a name means, or what a function accepts."""
+    "globals", "locals", "vars", "exec", "eval", "setattr", "delattr", "modules", "__path__"})
+"""Whoever says one of these may change what a name means."""
+_CHANGING = frozenset({"__signature__", "__defaults__", "__kwdefaults__", "__code__", "__wrapped__"})
+"""Whoever sets one of these changes what a function accepts."""
 
 _HARMLESS_WITH = MappingProxyType({"exec": 2, "eval": 2, "vars": 1})
 """With so many arguments they do not mean the names of the module itself."""
@@ -98,7 +99,7 @@ class _Reader:
     def __init__(self, tree: ast.Module) -> None:
         self._tree = tree
         self._bound = Counter(_bound(tree))
-        self._is_open = False
+        self._is_open = "__getattr__" in self._bound
         self._harmless: set[int] = set()
         for each in ast.walk(tree):
             self._look_at(each)
@@ -114,11 +115,12 @@ class _Reader:
         elif kind is ast.Attribute:
             self._is_open |= node.attr in _DYNAMIC
             if not isinstance(node.ctx, ast.Load):
+                self._is_open |= node.attr in _CHANGING
                 self._bound[node.attr] += 1  # perhaps the attribute of a module
         elif kind is ast.Call:
             if isinstance(node.func, ast.Name) and len(node.args) >= _HARMLESS_WITH.get(node.func.id, 99):
                 self._harmless.add(id(node.func))
-        elif kind is ast.alias or kind is ast.FunctionDef:
+        elif kind is ast.alias:
             self._is_open |= node.name in _DYNAMIC or node.name == "*"
         elif kind is ast.Global:
             self._bound.update(node.names)

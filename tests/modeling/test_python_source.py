@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import sys
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -211,3 +216,34 @@ def test_a_call_is_refused_if_and_only_if_python_would_refuse_it(function, decor
     if toolbelt and "toolbelt" not in function and "**" not in function:
         return  # that the function takes no toolbelt is for the worker to find out
     assert (not list(found.refusals(names_given))) is is_accepted
+
+
+PACKAGES = ("aria_core", "aria_plugins", "asyncio", "click", "concurrent", "email", "json", "networkx",
+            "pluggy", "sqlalchemy", "unittest", "urllib")
+
+
+def imported() -> Iterator[ModuleType]:
+    """The modules of these packages that this process has, and has from source."""
+    for name in PACKAGES:
+        importlib.import_module(name)
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in PACKAGES and str(getattr(module, "__file__", "")).endswith(".py"):
+            yield module
+
+
+def test_what_is_read_of_a_module_is_what_an_import_of_it_gives():
+    checked = 0
+    for module in imported():
+        facts = read_facts(Path(module.__file__).read_bytes())
+        for name, head in facts.functions.items():
+            function = getattr(module, name)
+            assert inspect.isfunction(function), (module, name)
+            parameters = inspect.signature(function).parameters.values()
+            named = {each.name: each.default is each.empty for each in parameters
+                     if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL) and each.name != "ctx"}
+            read = {each.name: each.is_required for each in head.arguments.values()}
+            assert read == named, (module, name)
+            checked += 1
+        missing = {name for name, value in vars(module).items() if inspect.isfunction(value)} - facts.names
+        assert facts.is_open or not missing, module
+    assert checked > 500
