@@ -29,7 +29,8 @@ _CHANGING = frozenset({"__signature__", "__defaults__", "__kwdefaults__", "__cod
 _HARMLESS_WITH = MappingProxyType({"exec": 2, "eval": 2, "vars": 1})
 """With so many arguments they do not mean the names of the module itself."""
 
-_DECORATORS = frozenset({"aria_core.operation", "aria_core.orchestrator.decorators.operation"})
+_DECORATORS = frozenset(f"{home}.operation" for home in (
+    "aria_core", "aria_core.orchestrator.decorators", "aria_core.worker.decorators"))
 
 _KINDS: Mapping[str, tuple[type, ...]] = MappingProxyType({
     "builtins.str": (str,), "builtins.int": (int,), "builtins.float": (int, float), "builtins.bool": (bool,),
