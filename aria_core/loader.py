@@ -28,5 +28,6 @@ class Loader(ABC):
     def load(self, source: Path, read: Read) -> LoadedTemplate:
         """The template in `source`, unsaved. Reads through `read` only.
 
-        Raises ``LoadError`` with every located problem at once.
+        Raises ``LoadError`` with every located problem at once; ``aria_core.own_code_problems`` finds
+        those between operations and the template's own functions and scripts.
         """

@@ -61,7 +61,7 @@ def template() -> TemplateBuilder:
     operations["holds"] = script("hold.sh", password=get_input("password"), gate=get_input("canary_file"))
     operations["script"] = script("leak.sh", inputs={**given, "pin": get_property("SELF", "pin")},
                                   process={"env": {"FROM_SETTINGS": get_input("password")}})
-    operations["settings"] = script("leak.sh", process={"cwd": [get_input("password")]})
+    operations["settings"] = script("leak.sh", process={"cwd": concat([get_input("password")])})
     builder.node(
         "box", interfaces={"Leak": operations},
         attributes={"name": "box", "token": parameter(None, "secret"), "url": "", "seen": None,

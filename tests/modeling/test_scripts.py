@@ -6,6 +6,9 @@ import pytest
 
 from aria_core import InvalidInputError, TemplateBuilder, get_input, script
 from aria_core.modeling.scripts import variable_refusal
+from aria_plugins.operations.script.errors import ScriptSettingsError
+from aria_plugins.operations.script.settings import process_settings
+from aria_plugins.operations.script.variables import entries
 
 NAMES = "; names are letters, digits and _, not beginning with a digit"
 OF = "operation Standard.create of node 'one': "
@@ -34,6 +37,14 @@ def test_names_that_cannot_be_variables_are_refused(name):
     assert refused(inputs={name: "x"}) == [f"{OF}the input {name!r} cannot be an environment variable{NAMES}"]
     assert refused(process={"env": {name: "x"}}) == [
         f"{OF}the process setting env: {name!r} cannot be an environment variable{NAMES}"]
+
+
+def test_it_is_told_in_the_words_of_the_operation_that_would_have_failed():
+    for given, process in (({"a-b": "x"}, {}), ({}, {"env": {"a b": "x"}}), ({}, {"shell": "sh"}),
+                           ({}, {"args": "-v"})):
+        with pytest.raises(ScriptSettingsError) as caught:
+            entries(given, process_settings(process))
+        assert refused(inputs=given, process=process) == [f"{OF}{caught.value}"]
 
 
 def test_a_name_with_a_line_in_it_is_told_in_one_line():
