@@ -56,7 +56,10 @@ def install_wheels(plugin: str, wheels: Iterable[Path], directory: Path, tool: T
     programs = home / "bin"
     command = _command(tool, programs / "python")
     _Builder(symlinks=True, with_pip=False).create(home)
+    made = _interpreter(home)
     _run([*command, *_ONLY_THESE, *(str(each.absolute()) for each in wheels)])
+    if _interpreter(home) != made:
+        raise InvalidPluginError("a wheel puts a file of its own in the place of the interpreter's")
     libraries = _libraries(home)
     for record in libraries.glob("*.dist-info/RECORD"):
         _forget_the_place(record, programs)
@@ -71,7 +74,7 @@ class _Builder(venv.EnvBuilder):
         """Write ``pyvenv.cfg`` without the command that made it; uv reads the last line."""
         (Path(context.env_dir) / "pyvenv.cfg").write_text(
             f"home = {context.python_dir}\ninclude-system-site-packages = false\n"
-            f"version = {'.'.join(map(str, sys.version_info[:3]))}\nrelocatable = true\n")
+            f"version = {'.'.join(map(str, sys.version_info[:3]))}\nrelocatable = true\n", encoding="utf-8")
 
     def setup_scripts(self, context: SimpleNamespace) -> None:
         """Leave out the scripts that activate an environment: they hold its place."""
@@ -79,6 +82,12 @@ class _Builder(venv.EnvBuilder):
 
 def _libraries(home: Path) -> Path:
     return home / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
+
+
+def _interpreter(home: Path) -> dict[str, str]:
+    """What says which interpreter an environment has, and what that sees."""
+    links = {each.name: str(each.readlink()) for each in (home / "bin").glob("python*") if each.is_symlink()}
+    return {**links, "pyvenv.cfg": (home / "pyvenv.cfg").read_text(encoding="utf-8", errors="replace")}
 
 
 def _command(tool: Tool | None, python: Path) -> list[str]:
@@ -125,18 +134,18 @@ def _last_words(output: bytes) -> str:
 
 def _forget_the_place(record: Path, programs: Path) -> None:
     """Take out of one distribution what depends on where it is, and out of its list of files, too."""
-    with record.open(newline="") as file:
+    with record.open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
     kept = []
     for name, *rest in rows:
         path = Path(os.path.normpath(record.parent.parent / name))
         if path.parent == record.parent and path.name in _TELLS_WHERE:
             path.unlink(missing_ok=True)
-        elif path.parent == programs and _relocate(path):
+        elif path.parent == programs and path.is_file() and _relocate(path):
             kept.append([name, _digest(path), str(path.stat().st_size)])
         else:
             kept.append([name, *rest])
-    with record.open("w", newline="") as file:
+    with record.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows(kept)
 
 

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,9 @@ def run_here(call: Call, channel: Channel | None = None,
     token = RUNNING.set(ctx)
     try:
         function = _import(call)
-        return _success(call, ctx, _surrounded(call, lambda: _called(call, function, ctx)))
+        if call.wrappers:
+            return _success(call, ctx, _surrounded(call, partial(_called, call, function, ctx)))
+        return _success(call, ctx, _called(call, function, ctx))
     except BaseException as error:  # noqa: BLE001 - an operation may raise anything, and that is a report
         return _failed(call, ctx, error)
     finally:
@@ -102,7 +104,7 @@ def _run_elsewhere(call: Call, channel: Channel, cancelled: Cancellation | None,
 
     token = RUNNING.set(ctx)
     try:
-        own = _success(call, ctx, _surrounded(call, operate))
+        own = _success(call, ctx, _surrounded(call, operate) if call.wrappers else operate())
     except PluginOperationError as error:
         own = _failed(call, ctx, error)
         if error.report in told and isinstance(error.report, Failed):
@@ -155,8 +157,6 @@ def run_encoded(data: bytes) -> bytes:
 
 def _surrounded(call: Call, operate: Callable[[], Any]) -> Any:
     """What `operate` returns, with the call's wrappers around it."""
-    if not call.wrappers:
-        return operate()
     with ExitStack() as stack:
         for wrapper in call.wrappers:
             stack.enter_context(import_function(wrapper)(call))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
+from zipfile import ZipFile
 
 import pytest
 
 from aria_core import Environment, InvalidPluginError, install_wheels
-from aria_core.testing.wagons import LIBRARY, PROGRAMS, make_wheel
+from aria_core.testing.wagons import LIBRARY, PROGRAMS, make_wheel, make_zip
 
 PROGRAM = "import sys\nprint('tool', sys.prefix)\n"
 SEES = ("import importlib.metadata as m, sys; "
@@ -118,6 +120,26 @@ def test_wheels_that_cannot_be_installed_are_refused_in_one_line(
     with pytest.raises(InvalidPluginError, match=r"greeter") as refused:
         install_wheels("greeter", [wrong], tmp_path / "fresh", tool)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("file", ["data/pyvenv.cfg", "scripts/python"])
+def test_a_wheel_that_replaces_the_interpreter_is_refused(
+        tmp_path: Path, tool: Literal["uv", "pip"], file: str) -> None:
+    wheel = write(tmp_path, *make_wheel("greeter", files={f"greeter-1.0.data/{file}": "#!/bin/sh\n"}))
+    (tmp_path / "fresh").mkdir()
+    with pytest.raises(InvalidPluginError, match=r"place of the interpreter's|reserved name"):
+        install_wheels("greeter", [wheel], tmp_path / "fresh", tool)
+
+
+def test_a_list_of_files_with_one_that_is_not_there_is_kept(
+        tmp_path: Path, tool: Literal["uv", "pip"]) -> None:
+    name, data = make_wheel("greeter")
+    with ZipFile(io.BytesIO(data)) as wheel:
+        entries = {each: wheel.read(each) for each in wheel.namelist()}
+    entries["greeter-1.0.dist-info/RECORD"] += b"../../../bin/ghost,,\n"
+    _, home = make(tmp_path, [write(tmp_path, name, make_zip(entries))], tool)
+    assert output(home / PROGRAMS / "python", "-I", "-c", "import greeter; print(greeter.greet(None))") == (
+        "hello world\n")
 
 
 def test_where_there_is_neither_uv_nor_pip_one_sentence_says_how_to_get_one(
