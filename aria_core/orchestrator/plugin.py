@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, MutableMapping
@@ -17,7 +16,7 @@ from aria_core.exceptions import NotFoundError, StorageUnavailableError
 from aria_core.installer import Installer, PluginInfo
 from aria_core.modeling.plugins import Plugin
 from aria_core.orchestrator.exceptions import InvalidPluginError, PluginAlreadyExistsError, PluginInUseError
-from aria_core.orchestrator.plugin_archive import Archive, checked_pin, recogniser, take_archive
+from aria_core.orchestrator.plugin_archive import Archive, checked_pin, inspected, recogniser, take_archive
 from aria_core.orchestrator.plugin_use import users_of
 from aria_core.storage.model import ModelStorage
 from aria_core.worker.calls import Environment
@@ -25,9 +24,6 @@ from aria_core.worker.calls import Environment
 _UNFINISHED = ".installing-"
 _REMOVED = ".removing-"
 _WORK = "work"
-
-_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._!+-]*")
-_LONGEST = {"package_name": 128, "package_version": 64}
 
 
 class PluginManager:
@@ -69,7 +65,7 @@ class PluginManager:
         with self._alone(), self._new_directory(_UNFINISHED) as place:
             archive, code = take_archive(path, place / "archive", pin), place / "code"
             with archive.named_as_given():
-                plugin = _row(installer.inspect(archive.path), installer, archive)
+                plugin = _row(inspected(archive.path, installer), installer, archive)
                 before = self._installed_before(plugin)
                 code.mkdir(mode=0o700)
                 plugin.environment = _relative(installer.install(archive.path, code), code)
@@ -188,16 +184,10 @@ class PluginManager:
         installer recognises.
         """
         path = Path(source)
-        recogniser(path, None).inspect(path)
+        inspected(path, recogniser(path, None))
 
 
 def _row(info: PluginInfo, installer: Installer, archive: Archive) -> Plugin:
-    for name, limit in _LONGEST.items():
-        value = getattr(info, name)
-        if not _SAFE.fullmatch(value) or len(value) > limit:
-            raise InvalidPluginError(
-                f"{archive.path} has the {name} {value!r}, of which no directory can be made; it takes at "
-                f"most {limit} of the characters A-Z a-z 0-9 . _ ! + - and begins with a letter or digit")
     values = {**asdict(info), "supported_py_versions": list(info.supported_py_versions),
               "wheels": list(info.wheels)}
     return Plugin(**values, sha256=archive.sha256, installer=type(installer).__name__)

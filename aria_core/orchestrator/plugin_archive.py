@@ -6,20 +6,23 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aria_core.exceptions import InvalidInputError
 from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import INSTALLERS
 from aria_core.extensions.recognition import Recognisers
-from aria_core.installer import Installer
+from aria_core.installer import Installer, PluginInfo
 from aria_core.orchestrator.exceptions import InvalidPluginError
 
 LARGEST = 2 << 30
 """How many bytes an archive may have."""
 
 _CHUNK = 1 << 20
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._!+-]*")
+_NAMING = {"package_name": 128, "package_version": 64}
+_LONGEST = 255
 _SHA256 = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 
 
@@ -97,6 +100,24 @@ def recogniser(path: Path, installers: Iterable[Installer] | None) -> Installer:
         raise InvalidPluginError(f"{path} is no plugin archive; a plugin is a wagon: a zip or tar.gz archive "
                                  "(.wgn) with one folder that holds package.json and wheels")
     return installer
+
+
+def inspected(path: Path, installer: Installer) -> PluginInfo:
+    """What an archive says of itself; ``InvalidPluginError`` if that cannot be a directory and a row."""
+    info = installer.inspect(path)
+    for name, limit in _NAMING.items():
+        value = getattr(info, name)
+        if not _SAFE.fullmatch(value) or len(value) > limit:
+            raise InvalidPluginError(
+                f"{path} has the {name} {value!r}, of which no directory can be made; it takes at most "
+                f"{limit} of the characters A-Z a-z 0-9 . _ ! + - and begins with a letter or digit")
+    for name, value in asdict(info).items():
+        for text in (value,) if isinstance(value, str) else value or ():
+            if len(text) > _LONGEST or not text.isprintable():
+                raise InvalidPluginError(
+                    f"{path} has a {name} that cannot be stored; it takes at most {_LONGEST} characters, and "
+                    f"only such as can be printed: {text[:50]!r}")
+    return info
 
 
 def _first(path: Path, installers: Iterable[Installer]) -> Installer | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
 import io
 import json
@@ -31,8 +32,10 @@ def make_wheel(name: str, version: str = "1.0", *, files: Mapping[str, str] | No
         f"{info}/METADATA": _metadata(name, version, requires, python) if metadata is None else metadata,
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: {tag}\n",
     }
-    content[f"{info}/RECORD"] = "".join(f"{path},{_hash(text)},{len(text.encode())}\n"
-                                        for path, text in content.items()) + f"{info}/RECORD,,\n"
+    record = io.StringIO()
+    rows = [(path, _hash(text), len(text.encode())) for path, text in content.items()]
+    csv.writer(record, lineterminator="\n").writerows([*rows, (f"{info}/RECORD", "", "")])
+    content[f"{info}/RECORD"] = record.getvalue()
     return f"{module}-{version}-{tag}.whl", make_zip(content)
 
 

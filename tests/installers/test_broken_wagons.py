@@ -8,13 +8,13 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zipfile import ZipFile
 
 import pytest
 
-from aria_core import InvalidPluginError, ModelStorage, PluginManager, SqlModelStorage
-from aria_core.testing.wagons import make_tar, make_zip
+from aria_core import InvalidPluginError, ModelStorage, PluginManager, SqlModelStorage, install_wheels
+from aria_core.testing.wagons import make_tar, make_wagon, make_wheel, make_zip
 
 TOP = "demo-plugin"
 MANIFEST = f"{TOP}/package.json"
@@ -138,11 +138,23 @@ BROKEN: dict[str, Callable[[Entries], Entries]] = {
         text(f"{INFO}/entry_points.txt", "demo-tool =", "../../evil =")),
     "has a program demo-tool that runs 'demo_plugin'": own_wheel(
         text(f"{INFO}/entry_points.txt", "demo_plugin.operations:tool", "demo_plugin")),
-    "has an entry_points.txt that cannot be read": own_wheel(
-        entry(f"{INFO}/entry_points.txt", b"no section\n")),
+    "has an entry_points.txt that cannot be read: File contains no section": own_wheel(
+        entry(f"{INFO}/entry_points.txt", b"demo = demo:x\n")),
+    "has an entry_points.txt that cannot be read: While reading from": own_wheel(
+        entry(f"{INFO}/entry_points.txt", b"[console_scripts]\na = b:c\na = b:c\n")),
     "which would take the place of its interpreter": own_wheel(
         entry("demo_plugin-0.3.data/data/bin/python3", b"#!/bin/sh\n")),
     "below .data there are purelib": own_wheel(entry("demo_plugin-0.3.data/elsewhere/x", b"")),
+    "has a METADATA that is not UTF-8": own_wheel(lambda files: {
+        **files, METADATA: files[METADATA].replace(b"\n", b"\nAuthor: \xff\n", 1)}),
+    "has a WHEEL that is not UTF-8": own_wheel(lambda files: {**files, WHEEL: files[WHEEL] + b"X: \xff\n"}),
+    "which requires demo-helper from an address": own_wheel(
+        text(METADATA, "demo-helper>=2", "demo-helper @ https://127.0.0.1/demo.whl")),
+    "programs have no folders": own_wheel(entry("demo_plugin-0.3.data/scripts/a/b", b"#!python\n")),
+    "has a distribution that cannot be stored": manifest(
+        build_server_os_properties={"distribution": "d" * 256}),
+    "has a package_source that cannot be stored": manifest(package_source="\0"),
+    "has the package_name 'dddd": lambda _: make_wagon("d" * 129),
     f"holds the wheel {OWN}, which is not whole": lambda entries: {
         **entries, f"{TOP}/wheels/{OWN}": bent(entries[f"{TOP}/wheels/{OWN}"])},
     f"holds the wheel {HELPER}, which is cut off": lambda entries: {
@@ -215,3 +227,28 @@ def test_what_wagon_made_is_valid_and_so_is_a_copy_made_by_these_means(
     entries = own_wheel(lambda files: files)(entries_of(wagons[form]))
     path.write_bytes(make_zip(entries) if form == "zip" else make_tar(entries))
     PluginManager.validate_plugin(path)
+
+
+ODD = {
+    "greeter.py": "", "\u00e9.py": "", "broken.py": "def x(:\n", 'a"b.txt': "", "a,b.txt": "",
+    "greeter.egg-info/PKG-INFO": "Name: greeter\nVersion: 1.0\n", "greeter-1.0.data/headers/x.h": "",
+    "greeter-1.0.data/purelib/more.py": "", "greeter-1.0.data/data/share/doc": "", f"{'d' * 200}/x.py": "",
+    "greeter-1.0.data/scripts/tool": "#!python\nprint()\n",
+    "greeter-1.0.dist-info/direct_url.json": "{}", "greeter-1.0.dist-info/INSTALLER": "x",
+    "greeter-1.0.dist-info/RECORD.jws": "x",
+    "greeter-1.0.dist-info/entry_points.txt":
+        "# here\n[other]\ny = 50%\n[console_scripts]\ngreet = greeter:greet [x]\n"
+        "greet.2-3 = greeter:greet.it\n"}
+METADATA_OF_ODD = "Metadata-Version: 9.9\r\nName: Greeter\r\nVersion: 1.0\r\nOdd: \u00e9\r\n"
+
+
+@pytest.mark.parametrize("tool", ["uv", "pip"])
+def test_what_is_odd_and_valid_is_installed_by_either_tool(
+        tmp_path: Path, tool: Literal["uv", "pip"]) -> None:
+    name, wheel = make_wheel("greeter", files=ODD, metadata=METADATA_OF_ODD)
+    path = tmp_path / "odd.wgn"
+    path.write_bytes(make_zip(make_wagon(wheels=[(name, wheel)])))
+    PluginManager.validate_plugin(path)
+    (tmp_path / name).write_bytes(wheel)
+    environment = install_wheels("greeter", [tmp_path / name], tmp_path / "fresh", tool)
+    assert (Path(environment.path[0]) / "greet.2-3").is_file()

@@ -11,7 +11,7 @@ import re
 import stat
 import tarfile
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO
 from zipfile import ZipFile
@@ -27,6 +27,7 @@ _REGULAR = (0, stat.S_IFREG, stat.S_IFDIR)
 _LOCAL_HEADER = 30
 """The least bytes between where an entry of a zip begins and its data."""
 _LONGEST_NAME = 255
+_LONGEST_PATH = 1000
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
@@ -172,11 +173,12 @@ class _Names:
         return not is_folder
 
 
-def _can_be_written(parts: Iterable[str]) -> bool:
+def _can_be_written(parts: Sequence[str]) -> bool:
     try:
-        return all(len(part.encode()) <= _LONGEST_NAME for part in parts)
+        lengths = [len(part.encode()) for part in parts]
     except UnicodeEncodeError:
         return False
+    return max(lengths) <= _LONGEST_NAME and sum(lengths) + len(lengths) <= _LONGEST_PATH
 
 
 class _Unpacked(gzip.GzipFile):

@@ -29,7 +29,7 @@ _UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _HASHES = ("sha256", "sha384", "sha512")
 _SCHEMES = ("purelib", "platlib", "headers", "scripts", "data")
 _PROGRAM = re.compile(r"[\w.-]+")
-_CALLABLE = re.compile(r"\s*[\w.]+\s*:\s*[\w.]+\s*(\[.*\])?\s*")
+_CALLABLE = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*(\s*\[[\w\s,.-]*\])?")
 _INTERPRETER = re.compile(r"(data/)?(pyvenv\.cfg$|(scripts|bin|Scripts)/python)")
 
 
@@ -87,10 +87,18 @@ class WheelFiles:
         self._folder = folder
 
     def _check_version(self) -> None:
-        text = self._described["WHEEL"].decode("utf-8", "replace")
+        for each in ("WHEEL", "METADATA"):
+            self._check_text(each)
+        text = self._described["WHEEL"].decode()
         version = str(Parser().parsestr(text).get("Wheel-Version", "none")).strip()
         if not re.fullmatch(r"1\.\d+", version):
             raise ArchiveError(f"is of the wheel version {version[:40]!r}; 1.x can be installed")
+
+    def _check_text(self, name: str) -> None:
+        try:
+            self._described[name].decode()
+        except UnicodeDecodeError as error:
+            raise ArchiveError(f"has a {name} that is not UTF-8: {error}") from error
 
     def _check_record(self) -> None:
         listed = dict(self._listed())
@@ -130,14 +138,16 @@ class WheelFiles:
         """What an installer puts elsewhere has a place it knows, and is not the interpreter."""
         for name in self._digests:
             folder, _, rest = name.partition("/")
-            scheme = rest.partition("/")[0]
+            scheme, _, place = rest.partition("/")
             if folder.endswith(".data") and scheme not in _SCHEMES:
                 raise ArchiveError(f"holds {name!r}; below .data there are {', '.join(_SCHEMES)}")
+            if folder.endswith(".data") and scheme == "scripts" and "/" in place:
+                raise ArchiveError(f"holds {name!r}; programs have no folders")
             if folder.endswith(".data") and _INTERPRETER.match(rest):
                 raise ArchiveError(f"holds {name!r}, which would take the place of its interpreter")
 
     def _check_programs(self) -> None:
-        parser = ConfigParser(delimiters=("=",), interpolation=None, strict=False)
+        parser = ConfigParser(delimiters=("=",), interpolation=None)
         parser.optionxform = str  # type: ignore[assignment,method-assign] # names as they are written
         try:
             parser.read_string(self._described.get("entry_points.txt", b"").decode())

@@ -49,6 +49,10 @@ def read_wheel(file_name: str, file: IO[bytes], budget: Budget) -> Wheel:
     except (InvalidSpecifier, InvalidRequirement) as error:
         mistake = str(error).splitlines()[0]  # the rest points at it, in lines of their own
         raise ArchiveError(f"holds the wheel {file_name}, whose METADATA has a mistake: {mistake}") from error
+    for each in requires:
+        if each.url:
+            raise ArchiveError(f"holds the wheel {file_name}, which requires {each.name} from an address; "
+                               "nothing is fetched when a plugin is installed")
     return Wheel(file_name, name, version, build, tags, python, requires)
 
 
