@@ -168,7 +168,7 @@ class PluginManager:
         stored: dict[str, Any] = plugin.environment or {}
         python = stored.get("python")
         return Environment(
-            plugin=plugin.name, python=None if python is None else str(root / python),
+            plugin=plugin.name, archive=plugin.sha256, python=None if python is None else str(root / python),
             path=tuple(str(root / each) for each in stored.get("path", ())),
             pythonpath=tuple(str(root / each) for each in stored.get("pythonpath", ())))
 

@@ -64,13 +64,15 @@ class Environment:
     """Where a plugin's code lives: its interpreter, its programs and its libraries.
 
     Without an interpreter its operations run with ours, which then sees the standard library and
-    `pythonpath`, and nothing that is installed beside the core.
+    `pythonpath`, and nothing that is installed beside the core. The core sets `archive`, the SHA-256 of
+    what was installed: a warm worker serves no other, wherever that lies.
     """
 
     plugin: str
     python: str | None = None
     path: tuple[str, ...] = ()
     pythonpath: tuple[str, ...] = ()
+    archive: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -260,3 +260,15 @@ def test_a_plugin_without_files_can_be_uninstalled_but_not_twice(
     manager.uninstall(plugin)
     with pytest.raises(NotFoundError):
         manager.uninstall(plugin)
+
+
+def test_another_archive_of_the_same_version_is_not_run_by_workers_of_the_first(
+        manager: PluginManager, serve: Serve, told: Callable[[Service], str], model_storage: ModelStorage,
+        resource_storage: ResourceStorage, tmp_path: Path) -> None:
+    for words in ("first", "second"):  # one executor, which keeps its workers
+        wheel = make_wheel("teller", "1", files={"teller.py": SOURCE.format(version=words)})
+        plugin = manager.install(write_wagon(tmp_path / "x.wgn", make_wagon("teller", "1", wheels=[wheel])))
+        service = serve(words)
+        assert told(service) == words
+        delete_service(model_storage, resource_storage, service, force=True)
+        manager.uninstall(plugin)
