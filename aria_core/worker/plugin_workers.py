@@ -59,27 +59,30 @@ class PluginWorkers:
         ``Failed`` if there can be no such worker, ``Lost`` if it vanished. When `cancelled` is set the
         operation is asked to end; who set it forces it. Whatever interrupts the waiting ends the operation.
         """
-        environment, parcel = call.plugin, pack(call)
+        environment, parcel, starts = call.plugin, pack(call), _Starts()
         if environment is None:
             raise ValueError(f"the call {call.ref} belongs to no plugin")
-        until, vain, why = time.monotonic() + _SHORTAGE_SECONDS, 0, ""
-        while vain < _HOPELESS:
+        while starts.are_worth_trying:
             if cancelled is not None and cancelled.is_set():
                 return Lost(call.ref, "terminated", "it had not begun")
-            try:
-                exchanged = _Exchanged(self._take(environment), parcel, channel)
-            except OSError as error:
-                why = f"cannot start a worker for the plugin {environment.plugin}: {error}"
-                if error.errno not in _SHORTAGES or time.monotonic() > until:
-                    break
-                time.sleep(_SHORTAGE_PAUSE)
-                continue
-            report = self._run(exchanged, cancelled)
+            report = self._try(environment, _Exchanged(parcel, channel, cancelled), starts)
             if report is not None:
                 return report
-            why = f"a worker for the plugin {environment.plugin} ended before it was ready{exchanged.words}"
-            vain += not (exchanged.is_short and time.monotonic() < until)
-        return Failed(call.ref, why)
+        return Failed(call.ref, starts.problem)
+
+    def _try(self, environment: Environment, exchanged: _Exchanged, starts: _Starts) -> FinalReport | None:
+        """The report of a worker; None if there was none that began, which `starts` is told."""
+        try:
+            worker = self._take(environment)
+        except OSError as error:
+            starts.note_vain(f"cannot start a worker for the plugin {environment.plugin}: {error}",
+                             error.errno in _SHORTAGES)
+            return None
+        report = self._run(worker, exchanged)
+        if report is None:
+            starts.note_vain(f"a worker for the plugin {environment.plugin} ended before it was ready"
+                             f"{exchanged.words}", exchanged.is_short)
+        return report
 
     def end_idle(self) -> None:
         """End the workers that are kept for later calls; others are started when they are needed."""
@@ -95,25 +98,24 @@ class PluginWorkers:
             found = next((each for each in reversed(self._idle) if each.environment == environment), None)
             if found is not None:
                 self._idle.remove(found)
-        if found is None or found.has_ended:
+        if found is not None and found.has_ended:
+            found.close()
+            found = None
+        if found is None:
             found = WorkerProcess(environment, self._inherit, self._tidies)
         with self._lock:
             self._busy.append(found)
         return found
 
-    def _run(self, exchanged: _Exchanged, cancelled: Cancellation | None) -> FinalReport | None:
+    def _run(self, worker: WorkerProcess, exchanged: _Exchanged) -> FinalReport | None:
         """The report; None if the worker ended before it had begun."""
-        worker = exchanged.worker
         is_kept = False
         try:
-            report = exchanged.listen(cancelled)
-            is_kept = report is not None and worker.finished < RECYCLE_AFTER
-            return exchanged.bury() if report is None else report
+            report = exchanged.run_by(worker)
+            is_kept = not worker.is_gone and worker.finished < RECYCLE_AFTER
+            return report
         except WorkerProtocolError as error:
             return Lost(exchanged.ref, "exited", f"its worker broke the protocol: {error}")
-        except BaseException:
-            exchanged.interrupt()
-            raise
         finally:
             self._put_back(worker, is_kept)
 
@@ -137,20 +139,55 @@ class PluginWorkers:
         self._idle, self._busy = [], []
 
 
-class _Exchanged:
-    """One call and the worker that has it."""
+class _Starts:
+    """Whether to start yet another worker for a call: a shortage is waited out, what is broken given up."""
 
-    def __init__(self, worker: WorkerProcess, parcel: Parcel, channel: Channel) -> None:
-        self.worker, self.ref = worker, parcel.ref
-        self._call = parcel.call
-        self._channel = channel
+    def __init__(self) -> None:
+        self.problem = ""
+        self._left = _HOPELESS
+        self._until = time.monotonic() + _SHORTAGE_SECONDS
+
+    @property
+    def are_worth_trying(self) -> bool:
+        """Whether there is sense in another one."""
+        return self._left > 0
+
+    def note_vain(self, problem: str, is_short: bool) -> None:
+        """One came to nothing; waits a little if something is short."""
+        self.problem = problem
+        if is_short and time.monotonic() < self._until:
+            time.sleep(_SHORTAGE_PAUSE)
+        else:
+            self._left -= 1
+
+
+class _Exchanged:
+    """One call, and what is said about it."""
+
+    worker: WorkerProcess
+
+    def __init__(self, parcel: Parcel, channel: Channel, cancelled: Cancellation | None) -> None:
+        self.ref = parcel.ref
+        self._parcel, self._channel, self._cancelled = parcel, channel, cancelled
         self.words = ""
         """What the interpreter said of its end."""
         self.is_short = False
         """Whether it ended because the system was short of something."""
-        worker.send(parcel)
 
-    def listen(self, cancelled: Cancellation | None, until: float = inf) -> FinalReport | None:
+    def run_by(self, worker: WorkerProcess) -> FinalReport | None:
+        """Have a worker run it; None if that ended before it had begun. What interrupts us ends it."""
+        self.worker = worker
+        worker.send(self._parcel)
+        try:
+            report = self._listen(self._cancelled)
+            return self._bury() if report is None else report
+        except WorkerProtocolError:
+            raise
+        except BaseException:
+            self._interrupt()
+            raise
+
+    def _listen(self, cancelled: Cancellation | None, until: float = inf) -> FinalReport | None:
         """Pass on what the operation says until its report, which is returned; None if the worker is gone."""
         poll = select.poll()
         poll.register(self.worker.line, select.POLLIN)
@@ -190,7 +227,7 @@ class _Exchanged:
         self.worker.finish(report.ref)
         return report
 
-    def bury(self) -> FinalReport | None:
+    def _bury(self) -> FinalReport | None:
         """What became of the call when the worker is gone; None if it had not begun."""
         had_not_begun = bool(self.worker.take_back())
         if not self.worker.wait(_NATURAL_END):
@@ -199,13 +236,13 @@ class _Exchanged:
             self.is_short = not self.worker.is_ready and self.worker.lacked_a_process
             self.words = self.worker.last_words()
             return None
-        kill_marked(self._call.mark, 0.0)
+        kill_marked(self._parcel.call.mark, 0.0)
         return Lost(self.ref, *self.worker.lost_reason())
 
-    def interrupt(self) -> None:
+    def _interrupt(self) -> None:
         """Have the operation end, and hear what it says meanwhile."""
         self.worker.ask_to_end()
         try:
-            self.listen(None, time.monotonic() + INTERRUPTED_GRACE)
+            self._listen(None, time.monotonic() + INTERRUPTED_GRACE)
         except (WorkerProtocolError, ChannelError):
             return  # whoever put it to work kills it now

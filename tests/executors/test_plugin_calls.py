@@ -414,6 +414,38 @@ def test_an_interpreter_that_does_not_run_is_told_with_its_last_words(
     assert "a worker for the plugin plugged ended before it was ready: no such library" in report.error
 
 
+CANNOT_FORK = """
+import os
+from pathlib import Path
+
+def refuse():
+    with Path({tries!r}).open("a") as tries:
+        tries.write("x")
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+if Path({full!r}).exists():
+    os.fork = refuse
+"""
+
+
+@pytest.mark.parametrize("name", ["process", "future-threads"])
+def test_a_shortage_of_processes_delays_a_call_and_loses_none(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    prepare(tmp_path, monkeypatch)
+    full, tries = tmp_path / "full", tmp_path / "tries"
+    full.touch()
+    wheel, data = make_wheel("plugged", files={
+        "plugged.py": OPERATIONS, "sitecustomize.py": CANNOT_FORK.format(tries=str(tries), full=str(full))})
+    (tmp_path / wheel).write_bytes(data)
+    place = Place(MAKERS[name](), install_wheels("plugged", [tmp_path / wheel], tmp_path), tmp_path)
+    call = place.submit("talk", "noting")
+    wait_until(lambda: tries.exists() and len(tries.read_text()) > 4)  # more often than a broken one is tried
+    assert place.inbox.finals() == []
+    full.unlink()
+    assert isinstance(place.inbox.wait_for(call.ref), Succeeded)
+    place.executor.close(1.0)
+
+
 # --- what is said
 
 
@@ -457,6 +489,14 @@ def test_a_worker_that_vanishes_is_a_lost_attempt(place: Place, wrappers: tuple[
     assert isinstance(report, Lost)
     assert report.reason == ("exited" if how == "exit" else "killed")
     assert place.result("talk", *wrappers) == "done"
+
+
+@WRAPPED
+def test_a_worker_that_ended_while_it_was_idle_is_replaced(place: Place, wrappers: tuple[str, ...]) -> None:
+    first = place.result("look", *wrappers)["pid"]
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: not is_alive(first))
+    assert place.result("look", *wrappers)["pid"] != first
 
 
 # --- wrappers
