@@ -17,6 +17,7 @@ from aria_core.modeling.specification import (
     RelationshipSpec,
     TemplateSpec,
 )
+from aria_core.modeling.ssh_settings import SSH_FUNCTIONS
 
 MAX_NAME = 255
 
@@ -145,6 +146,9 @@ def _operation_problems(template: TemplateSpec) -> Iterator[str]:
     for where, operation in operations(template):
         if operation.function and operation.script:
             yield f"{_at(operation.location)}{where} has both a function and a script; it takes one of them"
+        if operation.ssh and operation.function and operation.function not in SSH_FUNCTIONS:
+            yield (f"{_at(operation.location)}{where} has settings of SSH and calls {operation.function}; "
+                   "only scripts and run_commands_with_ssh take them")
         for name in sorted(_taken(operation) & operation.inputs.keys()):
             yield f"{_at(operation.location)}{where} runs a script, so no input of it may be called {name}"
         for location, sentence in script_problems(operation) if operation.script else ():

@@ -30,6 +30,12 @@ SSH_SETTINGS: Mapping[str, tuple[tuple[type, ...], str]] = MappingProxyType({
 })
 """Name -> the types of its values, and what it takes in words."""
 
+SSH_SCRIPT_FUNCTION = "aria_plugins.operations.ssh:run_script_with_ssh"
+"""What a script with settings of SSH is run by: they are its arguments ``ssh`` and ``ssh_secrets``."""
+
+SSH_FUNCTIONS = frozenset({SSH_SCRIPT_FUNCTION, "aria_plugins.operations.ssh:run_commands_with_ssh"})
+"""The functions that take these settings."""
+
 SSH_SECRETS = frozenset({"password", "key", "key_passphrase", "sudo_password"})
 """Those that nobody is to see."""
 

@@ -27,15 +27,11 @@ from aria_core.modeling.specification import (
     RelationshipSpec,
     TemplateSpec,
 )
-from aria_core.modeling.ssh_settings import SSH_SECRETS
+from aria_core.modeling.ssh_settings import SSH_FUNCTIONS, SSH_SCRIPT_FUNCTION, SSH_SECRETS
 from aria_core.modeling.values import MASK, coerce
 
 SCRIPT_FUNCTION = "aria_plugins.operations.script:run_script_locally"
 """What an operation with a script calls, with ``script_path`` and ``process`` as further arguments."""
-SSH_SCRIPT_FUNCTION = "aria_plugins.operations.ssh:run_script_with_ssh"
-"""What it calls where there are settings of SSH, with ``ssh`` and ``ssh_secrets`` besides."""
-
-_SSH_FUNCTIONS = frozenset({SSH_SCRIPT_FUNCTION, "aria_plugins.operations.ssh:run_commands_with_ssh"})
 
 
 class ServiceBuilder:
@@ -110,7 +106,7 @@ class ServiceBuilder:
     def _operation(self, name: str, spec: OperationSpec, where: str) -> Operation:
         function = _function(spec)
         inputs = {**spec.inputs, **(_script_inputs(spec) if spec.script else {}),
-                  **(_ssh_inputs(spec) if spec.ssh and function in _SSH_FUNCTIONS else {})}
+                  **(_ssh_inputs(spec) if spec.ssh and function in SSH_FUNCTIONS else {})}
         plugin = self._template.plugins.get(spec.plugin or "")
         if plugin is not None and not plugin.enabled:  # it need not be installed: there is nothing to do
             function = None

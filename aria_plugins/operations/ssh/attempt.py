@@ -35,10 +35,13 @@ _GIVE_UP_SECONDS = 3.0
 
 
 @cache
-def _shared() -> tuple[LoopThread, Connections]:
-    """Those of this process: a worker is warm, and what it has opened serves its next call."""
+def _shared(pid: int) -> tuple[LoopThread, Connections]:
+    """Those of this process: a worker is warm, and what it has opened serves its next call.
+
+    A forked child has none of its parent's threads, so it has its own.
+    """
     loop, connections = LoopThread(), Connections()
-    atexit.register(_close, os.getpid(), loop, connections)
+    atexit.register(_close, pid, loop, connections)
     return loop, connections
 
 
@@ -59,7 +62,7 @@ class RemoteAttempt:
         self._ctx = ctx
         self._settings = settings
         self._run = run
-        self._loop, self._connections = _shared()
+        self._loop, self._connections = _shared(os.getpid())
         self._keep = False
         self._listener: asyncssh.SSHListener | None = None
         self.refusal: str | None = None

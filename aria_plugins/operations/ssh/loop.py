@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -12,12 +11,11 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines for other threads; starts with the first, once in each process."""
+    """Runs coroutines for other threads; starts with the first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._pid = 0
 
     def run(self, work: Awaitable[T]) -> T:
         """The result of a coroutine; when this thread is interrupted meanwhile, it is cancelled."""
@@ -34,15 +32,15 @@ class LoopThread:
 
     def _started(self) -> asyncio.AbstractEventLoop:
         with self._lock:
-            if self._loop is None or self._pid != os.getpid():  # a forked child has none of our threads
-                self._loop, self._pid = asyncio.new_event_loop(), os.getpid()
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
                 self._thread = threading.Thread(target=self._loop.run_forever, name="aria-ssh", daemon=True)
                 self._thread.start()
             return self._loop
 
     def stop(self) -> None:
-        """End the thread of this process. What still runs there is let go of."""
-        if self._loop is not None and self._pid == os.getpid():
+        """End the thread. What still runs there is let go of."""
+        if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()

@@ -121,6 +121,9 @@ def ssh_settings(found: Mapping[str, Any], ctx: OperationContext) -> SshSettings
         name: value for name, value in found.items() if name in _CONNECTION and name != "address"})
     if not 0 < settings.port < 65536:
         raise SshSettingsError(f"the SSH setting port is {settings.port}; ports are 1 to 65535")
+    if settings.insecure and (settings.host_key or settings.known_hosts):
+        raise SshSettingsError("the SSH setting insecure takes any host key, so it cannot stand beside "
+                               "host_key or known_hosts")
     if settings.connect_timeout <= 0:
         raise SshSettingsError("the SSH setting connect_timeout takes a number of seconds above 0")
     return settings if settings.user else replace(settings, user=getpass.getuser())

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -177,6 +178,27 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+@contextlib.contextmanager
+def watching() -> Iterator[set[str]]:
+    """Every command line that there was while the block ran, as often as one can look."""
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            for each in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    seen.add(each.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        looking.join()
+
+
 class User:
     """A user of this machine that was made for tests."""
 
@@ -219,6 +241,7 @@ class Remote:
     ref = CallRef(os.getpid(), 77, 1)
     wait_until = staticmethod(wait_until)
     is_gone = staticmethod(is_gone)
+    watching = staticmethod(watching)
 
     def __init__(self, host: Any, server: Server) -> None:
         self.channel = host.channel

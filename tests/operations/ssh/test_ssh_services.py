@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from aria_core import (
@@ -96,7 +97,7 @@ def load(directory: Path, dependencies: list[str]) -> Any:
 def run(storage: ModelStorage, resources: ResourceStorage, service: Service, executor: Executor,
         workflow: str = "install") -> str:
     runner = WorkflowRunner(storage, resources, None, service_id=service.id, workflow_name=workflow,
-                            executor=executor, task_max_attempts=1)
+                            executor=executor, task_max_attempts=1, task_retry_interval=0)
     try:
         return str(runner.execute())
     except ExecutionFailedError:
@@ -217,6 +218,31 @@ def test_what_runs_there_ends_when_it_is_cancelled(
     runner.cancel()
     thread.join(60)
     assert states == ["cancelled"]
+    remote.wait_until(lambda: remote.is_gone(int((tmp_path / "pid").read_text())))
+    remote.wait_until(lambda: not remote.directories())
+
+
+def test_what_runs_there_ends_when_its_worker_is_killed_and_it_is_tried_again(
+        storage: ModelStorage, resource_storage: ResourceStorage, server: Any, tmp_path: Path,
+        remote: Any) -> None:
+    builder = TemplateBuilder("shop")
+    ssh = {**server.settings, "directory": remote.settings["directory"]}
+    builder.node("one", operations={"create": script("run.sh", ssh=ssh)})
+    service = start(storage, resource_storage, builder, tmp_path, f"""
+        [ -e {tmp_path}/pid ] && exit 0
+        setsid sleep 1000 & echo $! >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; wait
+    """)
+    states: list[str] = []
+    with ProcessExecutor(slots=1) as executor:
+        thread = threading.Thread(
+            target=lambda: states.append(run(storage, resource_storage, service, executor)))
+        thread.start()
+        remote.wait_until((tmp_path / "pid").exists, 30)
+        for each in psutil.Process().children(recursive=True):
+            if "aria_core.worker" in " ".join(each.cmdline()):
+                each.kill()
+        thread.join(60)
+    assert states == ["succeeded"]
     remote.wait_until(lambda: remote.is_gone(int((tmp_path / "pid").read_text())))
     remote.wait_until(lambda: not remote.directories())
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from aria_core import Actor, Call, CallRef, InvalidInputError, TemplateBuilder, get_input, script
+from aria_core import Actor, Call, CallRef, InvalidInputError, TemplateBuilder, call, get_input, script
 from aria_core.testing.memory_channel import MemoryChannel
 from aria_core.worker.context import OperationContext, make_context
 from aria_plugins.operations.ssh.errors import SshSettingsError
@@ -109,6 +109,21 @@ def test_what_an_input_will_say_is_looked_at_when_it_runs() -> None:
     builder.input("port", "integer")
     builder.node("one", operations={"create": script("run.sh", ssh={"port": get_input("port")})})
     builder.build()
+
+
+@pytest.mark.parametrize("beside", [{"host_key": "SHA256:x"}, {"known_hosts": "/etc/hosts"}])
+def test_insecure_excludes_what_would_be_checked(beside: dict[str, str]) -> None:
+    with pytest.raises(SshSettingsError, match="cannot stand beside host_key or known_hosts"):
+        address(NODE, insecure=True, **beside)
+
+
+def test_only_scripts_and_commands_take_them() -> None:
+    builder = TemplateBuilder("shop")
+    other = call("os:getcwd")
+    other.ssh = {"user": "me"}
+    builder.node("one", operations={"create": other})
+    with pytest.raises(InvalidInputError, match="has settings of SSH and calls os:getcwd; only scripts"):
+        builder.build()
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])

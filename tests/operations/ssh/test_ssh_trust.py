@@ -185,8 +185,11 @@ def test_sudo_runs_scripts_and_commands_as_root(
         remote: Any, make_user: Callable[..., Any], rule: str) -> None:
     user = make_user(rule)
     remote.settings = {**with_password(remote, user, user.password), "use_sudo": True}
-    report = remote.run("id -un; echo $given; ctx node name; ctx node attributes x = @1",
-                        given="it's \"here\"")
+    with remote.watching() as seen:
+        report = remote.run("id -un; echo $given; ctx node name; ctx node attributes x = @1",
+                            given="it's \"here\"")
+    assert any("sudo" in each for each in seen)
+    assert not [each for each in seen if user.password in each]
     assert isinstance(report, Succeeded) and report.edits, (report, remote.server.log[-2000:])
     assert remote.lines() == ["root", "it's \"here\"", "web"]
     assert isinstance(remote.commands("id -u"), Succeeded)
