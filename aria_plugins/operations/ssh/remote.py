@@ -32,6 +32,7 @@ SHELL_NAMES = frozenset({
 """Variables that shells keep for themselves: some refuse to set them, and end."""
 
 _MAKE = """
+trap '' HUP INT TERM
 umask 077
 aria_d=$(mktemp -d "$1/aria-XXXXXXXXXX") || exit 1
 printf '\\naria directory %s\\n' "$aria_d"
@@ -46,6 +47,15 @@ exit $aria_c
 _WATCH = """
 d=$1 silence=$2
 trap '' HUP INT PIPE TERM
+marked() {
+    if printf 'a\\0b\\0' | grep -qzxF -e b 2>/dev/null; then
+        grep -lszxF -e "ARIA_SSH_DIRECTORY=$d" /proc/[0-9]*/environ 2>/dev/null
+        return
+    fi
+    for each in /proc/[0-9]*/environ; do
+        { tr '\\0' '\\n' <"$each" | grep -qxF -e "ARIA_SSH_DIRECTORY=$d"; } 2>/dev/null && echo "$each"
+    done
+}
 found() {
     for each in /proc/[0-9]*/stat; do
         { IFS= read -r line <"$each"; } 2>/dev/null || continue
@@ -55,7 +65,7 @@ found() {
             [ "$4" != "$session" ] || printf '%s ' "${number%/stat}"
         done
     done
-    for each in $(grep -lsF -e "ARIA_SSH_DIRECTORY=$d" /proc/[0-9]*/environ 2>/dev/null); do
+    for each in $(marked); do
         number=${each#/proc/}
         printf '%s ' "${number%/environ}"
     done

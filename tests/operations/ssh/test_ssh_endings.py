@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,11 @@ from typing import Any
 import pytest
 
 from aria_core import Failed, Succeeded, run_call
+from aria_core.testing.hostile import ECHO, HOSTILE, as_inputs, echoed
 from aria_plugins.operations.ssh.remote import DIRECTORY, MARK, READY, watch_command
+
+TOOLS = ("mktemp", "grep", "sleep", "cat", "head", "tail", "wc", "mkdir", "chmod", "rm", "rmdir", "tr")
+"""What the programs there use besides sh."""
 
 DAEMONS = """
     setsid sleep 1001 >/dev/null 2>&1 &
@@ -184,3 +190,39 @@ def test_what_runs_when_nobody_is_heard_any_more_is_ended(server: Any, tmp_path:
     remote.wait_until(lambda: watch.poll() is not None and not remote.directories())
     watch.stdin.close()
     watch.stdout.close()
+
+
+def test_a_grep_that_knows_no_zeros_finds_what_runs_all_the_same(
+        remote: Any, own_server: Any, pids: Path) -> None:
+    place = own_server.directory / "bin"
+    place.mkdir()
+    (place / "grep").write_text(
+        f'#!/bin/sh\ncase "$1" in *z*) exit 2 ;; esac\nexec {shutil.which("grep")} "$@"\n')
+    (place / "grep").chmod(0o755)
+    own_server.stop()
+    own_server.start(SetEnv=f"HOME={own_server.directory} PATH={place}:{os.environ['PATH']}")
+    remote.settings.update(own_server.settings)
+    remote.error(DAEMONS.format(pids=pids) + "exit 5")
+    check_gone(remote, started(remote, pids), 0.5)
+
+
+@pytest.mark.parametrize("shell", ["bash", "busybox"])
+def test_other_shells_do_the_same(
+        remote: Any, own_server: Any, tmp_path: Path, pids: Path, shell: str) -> None:
+    """The programs are sh's, which is another one elsewhere."""
+    found = shutil.which(shell)
+    if found is None:
+        pytest.skip(f"there is no {shell} on this machine")
+    place = Path(tempfile.mkdtemp(prefix="aria-shell-", dir="/tmp"))
+    for name in ["sh", *(TOOLS if shell == "busybox" else [])]:
+        (place / name).symlink_to(found)
+    own_server.stop()
+    own_server.start(SetEnv=f"HOME={own_server.directory} PATH={place}:{os.environ['PATH']}")
+    remote.settings.update(own_server.settings)
+    texts = HOSTILE[::5]
+    lines = remote.out(ECHO.replace("/bin/sh", f"{place}/sh"), {"args": texts}, **as_inputs(texts))
+    assert echoed(lines) == (list(texts), as_inputs(texts))
+    assert "no directory there" in remote.error("true", {"cwd": "/no/where"}).error
+    remote.error(DAEMONS.format(pids=pids) + "exit 5")
+    check_gone(remote, started(remote, pids), 0.5)
+    shutil.rmtree(place)
