@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -239,8 +240,9 @@ def test_what_runs_there_ends_when_its_worker_is_killed_and_it_is_tried_again(
         thread.start()
         remote.wait_until((tmp_path / "pid").exists, 30)
         for each in psutil.Process().children(recursive=True):
-            if "aria_core.worker" in " ".join(each.cmdline()):
-                each.kill()
+            with suppress(psutil.NoSuchProcess):
+                if "aria_core.worker" in " ".join(each.cmdline()):
+                    each.kill()
         thread.join(60)
     assert states == ["succeeded"]
     remote.wait_until(lambda: remote.is_gone(int((tmp_path / "pid").read_text())))
