@@ -60,7 +60,8 @@ class ArgumentCheck:
 
     def check(self, tasks: Iterable[TaskRow]) -> None:
         """Raise ``InvalidInputError`` with a sentence for everything that does not fit."""
-        problems: list[str] = []
+        problems: dict[str, None] = {}
+        untold = 0
         for row in tasks:
             if not row.function:
                 continue
@@ -70,11 +71,13 @@ class ArgumentCheck:
             accepted = self._known[key]
             if accepted is None or (isinstance(accepted, _Accepted) and accepted.fits(row)):
                 continue
-            problems += self._told(row, accepted)
+            if len(problems) < _MOST_TOLD:
+                problems.update(dict.fromkeys(self._told(row, accepted)))
+            else:
+                untold += 1
         if problems:
-            told = list(dict.fromkeys(problems))
-            more = [f"and {len(told) - _MOST_TOLD} more"] if len(told) > _MOST_TOLD else []
-            raise InvalidInputError("\n".join([*told[:_MOST_TOLD], *more]))
+            more = [f"and so it is with {untold} more tasks"] if untold else []
+            raise InvalidInputError("\n".join([*problems, *more]))
 
     # --- signatures
 

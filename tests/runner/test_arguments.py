@@ -208,7 +208,7 @@ def test_many_faults_are_told_shortly(lab: Lab) -> None:
     for number in range(50):
         builder.node(f"node-{number}", operations={"create": call("ops:create")})
     told = refused(lab, lab.runner(builder)).splitlines()
-    assert (len(told), told[-1]) == (21, "and 30 more")
+    assert (len(told), told[-1]) == (21, "and so it is with 30 more tasks")
 
 
 TEMPLATE = """\
