@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
 from aria_core import (
     ExecutionFailedError,
@@ -32,6 +33,7 @@ from aria_core import (
 from aria_core.extensions import Extensions
 from aria_core.extensions.kinds import LOADERS
 from aria_core.storage.sql import SqlModelStorage
+from aria_plugins.cli.root import aria
 from aria_plugins.executors.process import ProcessExecutor
 from aria_plugins.executors.thread import ThreadExecutor
 
@@ -199,7 +201,25 @@ def test_secrets_of_ssh_are_shown_nowhere(
     told = "\n".join([*logged(storage), *[str(each.error) for each in storage.execution.iter()],
                       *[str(each.error) for each in storage.attempt.iter()]])
     assert "***" in told
-    assert [each for each in SECRETS.values() if each in told] == []
+    told += views(tmp_path, monkeypatch)
+    secrets = [*SECRETS.values(), server.key_file.read_text().splitlines()[2]]
+    assert [each for each in secrets if each in told] == []
+
+
+def views(directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """All that ``aria`` shows of the service, as text and as JSON."""
+    (directory / "aria.toml").write_text(
+        '[model_storage]\nuse = "sql"\nurl = "sqlite:///aria.db"\n'
+        '[resource_storage]\nuse = "file"\ndirectory = "resources"\n')
+    monkeypatch.chdir(directory)
+    shown = []
+    for words in ("services show shop", "nodes show one", "service-templates show shop", "executions show 1",
+                  "executions tasks 1 --all", "logs list 1"):
+        for form in ("", " --json"):
+            result = CliRunner().invoke(aria, (words + form).split())
+            assert result.exit_code == 0, result.output
+            shown.append(result.output)
+    return "\n".join(shown)
 
 
 def test_what_runs_there_ends_when_it_is_cancelled(
