@@ -141,6 +141,8 @@ if TYPE_CHECKING:
     from aria_core.worker.outcomes import ProcessException as ProcessException
     from aria_core.worker.outcomes import TaskAbortException as TaskAbortException
     from aria_core.worker.outcomes import TaskRetryException as TaskRetryException
+    from aria_core.worker.process_settings import PROCESS_SETTINGS as PROCESS_SETTINGS
+    from aria_core.worker.process_settings import process_refusal as process_refusal
     from aria_core.worker.processes import find_marked as find_marked
     from aria_core.worker.processes import kill_marked as kill_marked
     from aria_core.worker.processes import kill_session as kill_session
@@ -222,6 +224,7 @@ _HOMES = {
     "OperationSpec": "aria_core.modeling.specification",
     "OperationTask": "aria_core.orchestrator.tasks",
     "Parameter": "aria_core.modeling.parameters",
+    "PROCESS_SETTINGS": "aria_core.worker.process_settings",
     "ParameterSpec": "aria_core.modeling.specification",
     "Plugin": "aria_core.modeling.plugins",
     "PluginAlreadyExistsError": "aria_core.orchestrator.exceptions",
@@ -301,6 +304,7 @@ _HOMES = {
     "outputs": "aria_core.orchestrator.topology",
     "own_code_problems": "aria_core.modeling.own_code",
     "parameter": "aria_core.modeling.builder",
+    "process_refusal": "aria_core.worker.process_settings",
     "run_call": "aria_core.worker.run",
     "run_encoded": "aria_core.worker.run",
     "scratch_directory": "aria_core.worker.scratch",

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 from typing import Any
 
 from aria_core.modeling.specification import OperationSpec
 from aria_core.modeling.ssh_settings import ssh_refusal
+from aria_core.worker.process_settings import process_refusal
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_SETTINGS: Mapping[str, tuple[type | tuple[type, ...], str]] = MappingProxyType({
-    "cwd": (str, "a directory"),
-    "env": (dict, "a map of variables"),
-    "args": (list, "a list"),
-    "command_prefix": ((str, list), "a command or a list of words"),
-    "eval_python": (bool, "true or false")})
 
 
 def variable_refusal(what: str, name: str) -> str | None:
@@ -31,7 +25,7 @@ def script_problems(operation: OperationSpec) -> Iterator[tuple[str, str]]:
     """What is wrong with the inputs and settings of an operation that runs a script: (location, sentence)."""
     process = operation.process
     for name, value in process.items():
-        if problem := _setting_problem(name, value):
+        if not _is_call(value) and (problem := process_refusal(name, value)):
             yield operation.location, problem
     for name, value in operation.ssh.items():
         if not _is_call(value) and (refusal := ssh_refusal(name, value)):
@@ -45,15 +39,6 @@ def script_problems(operation: OperationSpec) -> Iterator[tuple[str, str]]:
     for name, declared in operation.inputs.items():
         if problem := variable_refusal("the input", name):
             yield declared.location or operation.location, problem
-
-
-def _setting_problem(name: str, value: Any) -> str | None:
-    if name not in _SETTINGS:
-        return f"there is no process setting {name!r}; there are {', '.join(_SETTINGS)}"
-    kinds, expected = _SETTINGS[name]
-    if value is None or isinstance(value, kinds) or _is_call(value):
-        return None
-    return f"the process setting {name} is {value!r}; it takes {expected}"
 
 
 def _is_call(value: Any) -> bool:

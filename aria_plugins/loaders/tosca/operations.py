@@ -44,7 +44,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from aria_core import SSH_SETTINGS, LoadError, OperationSpec, Read, RetryPolicy, is_url
+from aria_core import (
+    PROCESS_SETTINGS,
+    SSH_SETTINGS,
+    LoadError,
+    OperationSpec,
+    Read,
+    RetryPolicy,
+    is_url,
+)
 
 from .problems import Kind, Place, Problems, TemplateError, suggestion
 from .values import Mapping, Scalar, Value, field, items, parse, place_of, plain, text
@@ -76,6 +84,10 @@ def _is_pool(value: Any) -> bool:
     return fits and value == value.strip()
 
 
+def _is_a(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, kinds)
+
+
 _POLICY = MappingProxyType({
     "retry_backoff": "backoff", "retry_max_interval": "max_interval", "retry_jitter": "jitter",
     "retry_on": "retry_on", "abort_on": "abort_on"})
@@ -96,11 +108,7 @@ _SETTINGS: MappingProxyType[str, tuple[Callable[[Any], bool], str]] = MappingPro
     "aria.heartbeat_timeout": (_is_number, "a number of seconds"),
     "aria.priority": (_is_priority, "a whole number"),
     "aria.pool": (_is_pool, "the name of a pool"),
-    "process.cwd": (lambda value: isinstance(value, str), "a directory"),
-    "process.args": (lambda value: isinstance(value, list), "a list"),
-    "process.env": (lambda value: isinstance(value, dict), "a map"),
-    "process.command_prefix": (lambda value: isinstance(value, str), "text"),
-    "process.eval_python": (lambda value: isinstance(value, bool), "true or false"),
+    **{f"process.{name}": (_is_a(*kinds), takes) for name, (kinds, takes) in PROCESS_SETTINGS.items()},
 })
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aria_core import process_refusal
 from aria_plugins.operations.script.errors import ScriptSettingsError
 
 
@@ -26,26 +27,10 @@ class ProcessSettings:
         return tuple(name for name in names if getattr(self, name))
 
 
-_EXPECTED: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "cwd": ((str,), "a directory"),
-    "env": ((dict,), "a map of variables"),
-    "args": ((list, tuple), "a list"),
-    "command_prefix": ((str, list, tuple), "a command or a list of words"),
-    "eval_python": ((bool,), "true or false"),
-}
-
-
 def process_settings(given: Mapping[str, Any] | None) -> ProcessSettings:
     """Check settings; ``ScriptSettingsError`` names one that is unknown or has the wrong type."""
-    known: dict[str, Any] = {}
-    for name, value in (given or {}).items():
-        if name not in _EXPECTED:
-            known_names = ", ".join(_EXPECTED)
-            raise ScriptSettingsError(f"there is no process setting {name!r}; there are {known_names}")
-        kinds, expected = _EXPECTED[name]
-        if value is None:
-            continue
-        if not isinstance(value, kinds):
-            raise ScriptSettingsError(f"the process setting {name} is {value!r}; it takes {expected}")
-        known[name] = value
-    return ProcessSettings(**known)
+    found = {name: value for name, value in (given or {}).items() if value is not None}
+    for name in given or ():
+        if refusal := process_refusal(name, found.get(name)):
+            raise ScriptSettingsError(refusal)
+    return ProcessSettings(**found)
