@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from packaging.version import Version
 
 from aria_core import ExtensionBrokenError, InvalidInputError, InvalidPluginError
 from aria_core.testing.surroundings import contents
+from aria_core.testing.wagons import make_zip
 from aria_plugins.installers import wagon
 from aria_plugins.installers.wagon import WagonInstaller, packing
 
@@ -40,8 +42,10 @@ def test_it_holds_what_the_project_needs_but_not_aria_and_tells_nothing_of_where
     assert (manifest["package_name"], manifest["package_version"]) == ("demo-plugin", "0.3")
     assert (manifest["package_source"], manifest["created_by_wagon_version"]) == (".", "1.0.3")
     assert manifest["supported_python_versions"] == ["py311", "py312", "py313"]
-    for data in files.values():
-        assert str(project_source).encode() not in data
+    for name, data in files.items():
+        with ZipFile(io.BytesIO(data if name.endswith(".whl") else make_zip({name: data}))) as packed:
+            for each in packed.namelist():
+                assert str(project_source).encode() not in packed.read(each)
 
 
 def test_the_source_is_left_as_it_is(project_source: Path, project_wheels: Path, tmp_path: Path) -> None:

@@ -32,8 +32,8 @@ SECONDS = 1800
 
 _LONGEST_ANSWER = 1000
 _NEEDED = ("wagon", "distro", "pip", "setuptools", "wheel")
-_LEFT_OUT = (".git", ".hg", ".tox", ".venv", "__pycache__", "*.egg-info", "*.pyc")
-"""What is not copied: it is large, or belongs to this place."""
+_LEFT_OUT = (".tox", ".venv", "__pycache__", "*.egg-info", "*.pyc")
+"""What is not copied: it is large, or belongs to this place. ``.git`` may be asked for a version."""
 
 _SETUP = Template("""\
 import fcntl, sys, termios, time
