@@ -66,6 +66,33 @@ topology_template:
       type: Part
       interfaces: {Standard: {operations: {create: "@URL/elsewhere.sh"}}}
 """
+WITH_CALLS = """
+tosca_definitions_version: tosca_simple_yaml_1_3
+node_types:
+  Part:
+    derived_from: tosca.nodes.Root
+    properties: {word: {type: string, default: a word}}
+    attributes: {said: {type: string}}
+topology_template:
+  inputs:
+    directory: {type: string, default: /}
+    number: {type: integer, default: 8}
+  node_templates:
+    part:
+      type: Part
+      interfaces:
+        Standard:
+          operations:
+            create:
+              implementation:
+                primary: scripts/say.sh
+                dependencies:
+                - 'process.args > [{ get_property: [SELF, word] }, $HOME]'
+                - 'process.env > {given: { get_input: number }, map: {$k: $v}}'
+                - 'process.env.other > { concat: [$, { get_input: number }] }'
+                - 'process.cwd > { get_input: directory }'
+              inputs: {number: none}
+"""
 FILES = {
     "scripts/say.sh":
         'ctx node attributes said = "$* $given $number $map $other $PWD ${BASH_VERSION:+bash} $-"',
@@ -121,6 +148,15 @@ def test_scripts_of_a_tosca_template(model_storage: ModelStorage, resource_stora
     assert said == {
         "shell": '--word a b 5 settings 3 {"k": [1]} 7 / bash ehB', "python": "python {'word': ['x']}",
         "child": "x", "elsewhere": "downloaded"}
+
+
+def test_settings_of_a_script_may_call_functions_and_hold_dollar_signs(
+        model_storage: ModelStorage, resource_storage: ResourceStorage, executor: Executor,
+        folder: Path) -> None:
+    (folder / "service.yaml").write_text(WITH_CALLS)
+    loaded = ToscaLoader().load(folder / "service.yaml", Path.read_bytes)
+    said = run(model_storage, resource_storage, executor, loaded)["part"]["said"]
+    assert said.startswith('a word $HOME 8 none {"$k": "$v"} $8 /')
 
 
 def test_hostile_strings_come_back_from_inputs_arguments_files_and_attributes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aria_core import InterfaceSpec, OperationSpec, ParameterSpec
+from aria_core import InterfaceSpec, OperationSpec, ParameterSpec, escape
 
 from .conversion import Converter
 from .functions import Context
@@ -93,8 +93,8 @@ class Interfaces:
         spec = OperationSpec(location=str(operation.place))
         implementation = field(operation.body, "implementation")
         if implementation is not None:
-            self._implementations.read(implementation, spec, artifacts, lambda value: self._converter.convert(
-                value, ANY, f"a setting of {what}", context))
+            self._implementations.read(implementation, spec, artifacts, lambda value: escape(
+                self._converter.convert(value, ANY, f"a setting of {what}", context)))
             spec.inputs = self._inputs({**interface.inputs, **operation.inputs}, context, what)
         elif operation.inputs:
             self._inputs(operation.inputs, context, what)

@@ -30,8 +30,8 @@ How it is run can be said with entries of ``dependencies`` of the form ``setting
 ``ssh.user > admin``                  with any ``ssh`` setting a script runs on the host of its node, over SSH
 ====================================  =================================================================
 
-The value is YAML; those of ``ssh`` may call functions such as ``{ get_input: user }``. Other entries are
-files that the implementation needs.
+The value is YAML; those of ``process`` and ``ssh`` may call functions such as ``{ get_input: user }``. Other
+entries are files that the implementation needs.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from aria_core import (
     OperationSpec,
     Read,
     RetryPolicy,
+    has_expression,
     is_url,
 )
 
@@ -225,7 +226,7 @@ class Implementations:
         if group == "ssh":
             self._read_ssh(value, match, operation, convert)
             return
-        setting = self._setting(value, name, match[2], plain)
+        setting = self._setting(value, name, match[2], convert if group == "process" else plain)
         if rest and (group, key, len(rest)) == ("process", "env", 1):
             operation.process.setdefault("env", {})[rest[0]] = setting
             return
@@ -260,7 +261,7 @@ class Implementations:
             return
         accepts, takes = _SETTINGS[name]
         group, key = name.split(".")
-        if not accepts(setting):
+        if not (accepts(setting) or (group == "process" and has_expression(setting))):
             self._problems.add(place_of(value), f"the setting `{name}` takes {takes}")
         elif group == "process":
             operation.process[key] = setting

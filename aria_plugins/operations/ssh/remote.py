@@ -24,7 +24,10 @@ MARK = "ARIA_SSH_DIRECTORY"
 """The variable by which the watch knows the attempt's processes."""
 
 BEAT_SECONDS = 10.0
-SILENCE_SECONDS = 60
+SILENCE_SECONDS = 30
+"""After which the watch takes the connection for lost: sooner than we do (`connections`), so that another
+attempt finds nothing of this one.
+"""
 """For how long a watch waits for the next sign of life."""
 
 SHELL_NAMES = frozenset({
