@@ -181,8 +181,9 @@ def _kills(found: Medians) -> Iterator[Verdict]:
 def _proofs(found: Medians) -> Iterator[Verdict]:
     runs = [row for row in found.rows if row["peer"] in ("aria", "floor", "writes")]
     wrong = [row for row in runs if not row.get("verified")]
-    yield Verdict("each task once, none before its dependencies", "every run", f"{len(runs) - len(wrong)} of "
-                  f"{len(runs)}", not wrong)
+    if runs:
+        yield Verdict("each task once, none before its dependencies", "every run",
+                      f"{len(runs) - len(wrong)} of {len(runs)}", not wrong)
 
 
 def _few(found: Medians, *keys: Key) -> str:
