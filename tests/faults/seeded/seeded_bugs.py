@@ -88,7 +88,7 @@ def dependents_wait_for_nobody() -> None:
     make = Progress.__init__
 
     def make_free(self, execution, rows, budget=None):
-        rows = [row if row.stub is not None else replace(row, waits_for=()) for row in rows]
+        rows = [row if row.stub is not None else row._replace(waits_for=()) for row in rows]
         make(self, execution, rows, budget)
 
     Progress.__init__ = make_free
