@@ -19,7 +19,6 @@ from aria_core.modeling.parameters import Attribute
 from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.specification import ParameterSpec, WorkflowSpec
 from aria_core.orchestrator.builtin import BUILTIN_WORKFLOWS
-from aria_core.orchestrator.collector import collector_at_rest
 from aria_core.orchestrator.compiler import compile_graph
 from aria_core.orchestrator.context.workflow import WorkflowContext
 from aria_core.orchestrator.exceptions import UndeclaredWorkflowError, WorkflowImplementationNotFoundError
@@ -132,8 +131,7 @@ def make_plan(model: ModelStorage, resource: ResourceStorage, workflow: Prepared
             raise InvalidInputError(f"the workflow {workflow.name!r} returned a {type(graph).__name__}, not "
                                     "a task graph; decorate its function with @workflow")
         find = plugin_finder(session, session.get_one(Service, new.service_id))
-        with collector_at_rest():
-            tasks = compile_graph(graph, find, new.pools or ())
+        tasks = compile_graph(graph, find, new.pools or ())
         check(session, tasks)
         return Plan(tasks, _changed_attributes(session))
 

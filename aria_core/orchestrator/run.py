@@ -14,7 +14,7 @@ from aria_core.modeling.models import Execution, Service
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState
 from aria_core.orchestrator.argument_check import ArgumentCheck
 from aria_core.orchestrator.call_maker import CallMaker
-from aria_core.orchestrator.collector import collector_at_rest
+from aria_core.orchestrator.collector import catch_up, collector_at_rest
 from aria_core.orchestrator.context.source import ContextSource
 from aria_core.orchestrator.draft import record
 from aria_core.orchestrator.engine import Engine
@@ -113,12 +113,11 @@ class Run:
             return None
         ids = ride_out(self._clock, lambda _: self._model.ledger.task_ids(self._claim.execution))
         self._say("started")
-        with collector_at_rest():
+        with collector_at_rest(len(rows)):
             return [row._replace(id=key) for row, key in zip(rows, ids, strict=True)]
 
     def _load_graph(self) -> list[TaskRow]:
-        with collector_at_rest():
-            return ride_out(self._clock, lambda _: self._model.ledger.load_graph(self._claim.execution))
+        return ride_out(self._clock, lambda _: self._model.ledger.load_graph(self._claim.execution))
 
     def _end_without_graph(self) -> None:
         """Somebody cancelled: there is nothing to end but the execution itself."""
@@ -138,7 +137,7 @@ class Run:
             self._fail_before_start(error)
             raise
         edits = plan.edits if self._executor.runs_operations else []
-        with collector_at_rest():
+        with collector_at_rest(len(plan.tasks)):
             self._claim = ride_out(self._clock, lambda again: self._create_graph(plan.tasks, edits, again))
         return plan.tasks
 
@@ -188,6 +187,7 @@ class Run:
         progress = Progress(self._claim.execution, rows, budget)
         ready = queue_for(progress.tasks, read_limits(self._model, self._execution))
         engine = Engine(around, self._claim, progress, ready)
+        catch_up(len(rows))
         self._executor.open(self._inbox)  # last: nothing is started for what cannot be read
         return engine.run()
 
