@@ -51,13 +51,11 @@ from aria_core.worker.keeper import stay_behind
 from aria_core.worker.marking import AttemptMark
 from aria_core.worker.printing import Printing
 from aria_core.worker.processes import kill_marked
+from aria_core.worker.protocol import PACKET_LIMIT, WORKER_VERSION
 from aria_core.worker.run import run_call, run_here
 
 if TYPE_CHECKING:
     from aria_core.worker.plugin_workers import PluginWorkers
-
-WORKER_VERSION = 2
-PACKET_LIMIT = 32 * 1024
 
 FAILED_ATTEMPT_GRACE = 1.0
 """Seconds that what a failed operation left running has between SIGTERM and SIGKILL."""

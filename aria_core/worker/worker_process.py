@@ -45,10 +45,8 @@ from aria_core.worker.channel import (
 )
 from aria_core.worker.keeper import CANNOT_FORK
 from aria_core.worker.marking import ATTEMPT_VARIABLE, ROOM
+from aria_core.worker.protocol import PACKET_LIMIT, WORKER_VERSION
 
-WORKER_VERSION = 2
-PACKET_LIMIT = 32 * 1024
-"""What the kernel keeps in one piece, whatever else waits."""
 QUEUE_SIZE = 256 * 1024
 READ_SIZE = 64 * 1024
 

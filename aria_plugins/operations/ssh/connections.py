@@ -73,7 +73,6 @@ class Connections:
             found.take()
             return found
 
-
     async def close(self) -> None:
         """End all of them."""
         for each in [each for several in self._open.values() for each in several]:

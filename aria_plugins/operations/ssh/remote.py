@@ -150,6 +150,7 @@ umask "$aria_mask"
 . "$aria_payload.start"
 """
 
+
 def watch_command(directory: str, sudo: Sequence[str], silence: int = SILENCE_SECONDS) -> str:
     """What makes the attempt's directory below `directory` and watches over it."""
     return _line("sh", "-c", _MAKE, "aria", directory, _WATCH, str(silence), *sudo, "sh", "-c")
