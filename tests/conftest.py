@@ -15,6 +15,7 @@ import pytest
 from aria_core.orchestrator.events import SIGNALS, Event
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.resource import ResourceStorage
+from aria_core.testing.brokers import Broker, RabbitMQ, Valkey, find_rabbitmq
 from aria_core.testing.postgresql_server import make_reachable, start_server
 
 
@@ -164,6 +165,36 @@ def resource_storage(tmp_path: Path) -> Iterator[ResourceStorage]:
     storage.open()
     yield storage
     storage.close()
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Broker]:
+    """A Valkey of this process's own; a test that kills it starts it again."""
+    yield from _broker(Valkey)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[Broker]:
+    """A RabbitMQ node of this process's own; a test that kills it starts it again."""
+    if find_rabbitmq() is None:
+        pytest.skip("rabbitmq-server is not installed: `apt-get install rabbitmq-server`")
+    yield from _broker(RabbitMQ)
+
+
+def _broker(kind: type[Broker]) -> Iterator[Broker]:
+    broker = kind(Path(tempfile.mkdtemp(prefix="aria-broker-")))
+    try:
+        broker.start()
+        yield broker
+    finally:
+        broker.cleanup()
+
+
+@pytest.fixture(params=["valkey", "rabbitmq"])
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """A real broker: Valkey, then RabbitMQ."""
+    broker: Broker = request.getfixturevalue(request.param)
+    return broker
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ import pytest
 import aria_core
 from aria_core import exceptions
 
-HEAVY = ("sqlalchemy", "networkx", "pluggy", "stevedore", "msgspec", "jinja2", "yaml", "click", "rich")
+HEAVY = ("sqlalchemy", "networkx", "pluggy", "stevedore", "msgspec", "jinja2", "yaml", "click", "rich",
+         "celery", "kombu", "redis", "amqp")
 
 
 def modules_after(program: str) -> set[str]:
