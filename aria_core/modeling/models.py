@@ -10,19 +10,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, and_, false
 from sqlalchemy.ext.associationproxy import AssociationProxy, association_proxy
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.orm import relationship as related
 from sqlalchemy.orm.collections import attribute_keyed_dict
 
 from aria_core.modeling.base import Model, owner, utc_now
+from aria_core.modeling.claimed_calls import ClaimedCall
 from aria_core.modeling.parameters import Attribute, Parameter
 from aria_core.modeling.plugins import Plugin
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState, NodeState, TaskState
 from aria_core.modeling.types import JsonText, UtcDateTime
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _OWNED = "all, delete-orphan"
 
@@ -262,18 +263,24 @@ class Execution(Model):
     """Grows while the owner lives."""
     owner: Mapped[Any] = mapped_column(JsonText, nullable=True)
     """Boot id, pid namespace, pid, start time and host of the runner; None: nobody's."""
+    queued: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """Whether any runner that has room may run it."""
 
     service: Mapped[Service] = related(back_populates="executions")
     tasks: Mapped[list[Task]] = related(
         cascade=_OWNED, back_populates="execution", passive_deletes=True, order_by="Task.position")
     logs: Mapped[list[Log]] = related(
         cascade=_OWNED, passive_deletes=True, order_by="Log.id", back_populates="execution")
+    claimed_calls: Mapped[list[ClaimedCall]] = related(
+        cascade=_OWNED, passive_deletes=True, order_by=ClaimedCall.task_id)
 
 
 _ACTIVE = Execution.state.in_([str(state) for state in ACTIVE_EXECUTION_STATES])
 
 Index("uq_execution_one_active_per_service", Execution.service_id, unique=True,
       sqlite_where=_ACTIVE, postgresql_where=_ACTIVE)
+_WAITING = and_(Execution.queued, Execution.state == str(ExecutionState.PENDING))
+Index("ix_execution_queued", Execution.id, sqlite_where=_WAITING, postgresql_where=_WAITING)
 
 
 class Task(Model):

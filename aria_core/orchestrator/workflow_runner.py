@@ -200,7 +200,9 @@ class WorkflowRunner:
     def _drop_orphaned_pending(self, service: int) -> None:
         """A claim whose owner died before it had a graph has done nothing: it is let go."""
         active = self._ledger.active(service)
-        if active is not None and active.state == ExecutionState.PENDING and is_gone(active.owner):
+        if active is None or active.queued:  # that one waits for a runner
+            return
+        if active.state == ExecutionState.PENDING and is_gone(active.owner):
             self._ledger.abandon(active, ExecutionState.CANCELLED, "its runner vanished before it began")
 
     def _take(self, executor: Executor, retry_failed: bool) -> Claim | None:

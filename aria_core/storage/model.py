@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 from sqlalchemy.orm import Session
 
 from aria_core.modeling.base import Model
+from aria_core.modeling.claimed_calls import ClaimedCall
 from aria_core.modeling.models import (
     Attempt,
     Execution,
@@ -31,6 +32,7 @@ from aria_core.modeling.models import (
 )
 from aria_core.modeling.parameters import Attribute, Parameter
 from aria_core.modeling.plugins import Plugin
+from aria_core.storage.elsewhere import CallsElsewhere, ExecutionQueue
 from aria_core.storage.records import Batch, Claim, LogRow, NewExecution, Pulse, TaskRow
 from aria_core.worker.calls import Edit
 
@@ -39,7 +41,7 @@ MODEL_STORAGE_API = 1
 M = TypeVar("M", bound=Model)
 
 
-class Ledger(ABC):
+class Ledger(CallsElsewhere, ExecutionQueue, ABC):
     """The engine's part of a model storage. Each method is one transaction; all are thread-safe.
 
     Lock order: execution, tasks by id, nodes by id. What cannot be reached raises
@@ -55,11 +57,12 @@ class Ledger(ABC):
 
     @abstractmethod
     def claim_existing(self, seen: Pulse, owner: Mapping[str, Any], *, retry_failed: bool,
-                       adopt: bool = False, changes: Mapping[str, Any] | None = None) -> Claim:
+                       changes: Mapping[str, Any] | None = None) -> Claim:
         """Take an execution over that has not changed since `seen`: epoch + 1, new owner, ``started``.
 
-        Tasks that were sent or started go back to pending (unless `adopt`: an executor that survives
-        its runner still has them); with `retry_failed`, failed ones too, with new budgets, also that of
+        Tasks that were sent or started go back to pending, but for those whose current attempt has a row
+        in `claimed_calls`: they stay ``started``, their worker still has them or has told how they ended.
+        With `retry_failed`, failed ones go back too, with new budgets, also that of
         the execution (``failed_attempts``), and nodes
         in ``error`` on which such a task works leave it when it is sent. ``pending`` stays ``pending`` (it
         has no graph yet), ``cancelling`` stays ``cancelling``. `changes` are columns of the execution with
@@ -91,7 +94,7 @@ class Ledger(ABC):
     def beat(self, claim: Claim) -> Pulse:
         """Show that the owner lives; ``FencedError`` if the epoch is not its any more."""
 
-    def ask_to_beat(self, seen: Pulse, asker: str) -> None:  # noqa: B027 - need not be possible
+    def ask_to_beat(self, seen: Pulse, asker: str) -> None:
         """Ask the owner to beat when it next looks at its row, not only in some seconds.
 
         Shows it `asker` as ``owner["asked"]``, and changes nothing else; nothing at all once somebody else
@@ -316,6 +319,11 @@ class ModelStorage(ABC):
     def task(self) -> ModelTable[Task]:
         """Tasks."""
         return self.table(Task)
+
+    @property
+    def claimed_call(self) -> ModelTable[ClaimedCall]:
+        """Calls that workers elsewhere have claimed."""
+        return self.table(ClaimedCall)
 
     @property
     def attempt(self) -> ModelTable[Attempt]:

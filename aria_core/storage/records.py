@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-from aria_core.worker.calls import Edit
+from aria_core.worker.calls import CallRef, Edit, FinalReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class NewExecution:
     max_concurrency: int | None = None
     max_per_node: int | None = None
     pools: Mapping[str, int] | None = None
+    queued: bool = False
+    """It is nobody's: `owner` does not count, the first runner that takes it has epoch 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Pulse:
     beat: int
     owner: Mapping[str, Any] | None
     executor: str
+    queued: bool = False
 
 
 _NO_ARGUMENTS: Mapping[str, Any] = {}
@@ -152,6 +155,33 @@ class Batch:
     execution: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the execution that change, e.g. ``state`` and ``ended_at`` at its end."""
     progress: Sequence[ProgressRow] = ()
+    calls: Sequence[CallRef] = ()
+    """Claimed calls that are done with, whose reports were taken among them: their rows go."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallBeat:
+    """A worker's sign that a call runs, and how far it is by its own account."""
+
+    ref: CallRef
+    heard: int = 0
+    """How often the operation has said that it lives."""
+    progress: float | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedCallRow:
+    """A call that a worker elsewhere has claimed, as its row says."""
+
+    ref: CallRef
+    where: str
+    beat: int
+    claimed_at: datetime
+    heard: int = 0
+    progress: float | None = None
+    message: str | None = None
+    report: FinalReport | None = None
 
 
 class ClaimChangedError(Exception):

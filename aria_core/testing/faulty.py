@@ -50,10 +50,10 @@ class FaultyLedger(Ledger):
         return self._around(lambda: self._inner.claim_new(new), "claim")
 
     def claim_existing(self, seen: Pulse, owner: Mapping[str, Any], *, retry_failed: bool,
-                       adopt: bool = False, changes: Mapping[str, Any] | None = None) -> Claim:
+                       changes: Mapping[str, Any] | None = None) -> Claim:
         """See `Ledger.claim_existing`."""
         return self._around(lambda: self._inner.claim_existing(
-            seen, owner, retry_failed=retry_failed, adopt=adopt, changes=changes), "takeover")
+            seen, owner, retry_failed=retry_failed, changes=changes), "takeover")
 
     def abandon(self, seen: Pulse, state: str, error: str | None = None) -> bool:
         """See `Ledger.abandon`."""

@@ -180,11 +180,11 @@ class LedgerContract:
         claim = start_service(storage, add_service(storage))
         claim = storage.ledger.record_batch(claim, whole_batch(storage, claim))
         node, task = storage.node.get_by_name("web").id, tasks_of(storage, claim)[0]
-        take_over(storage, claim, adopt=True)
+        storage.ledger.record_batch(take_over(storage, claim), Batch([sent(task, 1)]))
         before = everything(storage, claim)
-        stale = [replace(claim, batch=claim.batch + ahead) for ahead in (0, 1)]
+        stale = [replace(claim, batch=claim.batch + ahead) for ahead in (0, 2)]
         for each in stale:
-            for batch in (Batch(), Batch(transitions=[moved(task, "sent", "success")]),
+            for batch in (Batch(), Batch(transitions=[moved(task, "sent", "success", 2)]),
                           Batch(execution={"state": "failed"})):
                 with pytest.raises(FencedError):
                     storage.ledger.record_batch(each, batch)
@@ -192,7 +192,7 @@ class LedgerContract:
                 storage.ledger.create_graph(each, [TaskRow(position=9, name="t")], (), MOMENT)
             with pytest.raises(FencedError):
                 storage.ledger.beat(each)
-            assert storage.ledger.record_edits(each, task, 1, [Edit("node", node, "port", 1)]) is False
+            assert storage.ledger.record_edits(each, task, 2, [Edit("node", node, "port", 1)]) is False
         assert everything(storage, claim) == before
 
     def test_a_batch_that_is_not_the_next_changes_nothing(self, storage: ModelStorage) -> None:
@@ -247,12 +247,6 @@ class LedgerContract:
         assert [row.attempts for row in rows] == [1, 1, 1, 1, 1, 0]
         assert [row.interruptions for row in rows] == [1, 0, 0, 0, 1, 0]
         storage.ledger.record_batch(taken, Batch([sent(rows[0].id, 1)]))
-
-    def test_running_tasks_may_be_adopted(self, storage: ModelStorage) -> None:
-        claim = in_all_states(storage)
-        take_over(storage, claim, adopt=True)
-        rows = storage.ledger.load_graph(claim.execution)
-        assert [row.state for row in rows] == ["started", "success", "failed", "retrying", "sent", "pending"]
 
     def test_retry_failed_gives_failed_tasks_new_budgets(self, storage: ModelStorage) -> None:
         claim = in_all_states(storage)

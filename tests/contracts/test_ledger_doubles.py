@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from aria_core.exceptions import AlreadyExistsError, NotFoundError, StorageError
+from aria_core.modeling.models import Task
 from aria_core.storage.records import Batch, Claim
 from aria_core.storage.sql import SqlModelStorage
 from aria_core.storage.sql.ledger import SqlLedger
@@ -178,60 +180,59 @@ class CancelSaysCancelling(SqlLedger):
 
 
 @DOUBLES.breaks("test_taking_over_gives_running_tasks_back")
-class AlwaysAdopts(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False, changes=None):
-        return super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=True, changes=changes)
-
-
-@DOUBLES.breaks("test_running_tasks_may_be_adopted")
-class NeverAdopts(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
-        return super().claim_existing(seen, owner, retry_failed=retry_failed)
+class RecoversNothing(SqlLedger):
+    def claim_existing(self, seen, owner, *, retry_failed, changes=None):
+        before = self.load_graph(seen.execution)
+        claim = super().claim_existing(seen, owner, retry_failed=retry_failed, changes=changes)
+        with self._writing() as connection:
+            for row in before:
+                connection.execute(update(Task).where(Task.id == row.id).values(state=row.state))
+        return claim
 
 
 @DOUBLES.breaks("test_retry_failed_gives_failed_tasks_new_budgets")
 class NeverRetries(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
-        return super().claim_existing(seen, owner, retry_failed=False, adopt=adopt)
+    def claim_existing(self, seen, owner, *, retry_failed):
+        return super().claim_existing(seen, owner, retry_failed=False)
 
 
 @DOUBLES.breaks("test_retry_failed_gives_failed_tasks_new_budgets")
 class GivesNoNewBudget(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
-        claim = super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt)
+    def claim_existing(self, seen, owner, *, retry_failed):
+        claim = super().claim_existing(seen, owner, retry_failed=retry_failed)
         return self.record_batch(claim, Batch(execution={"failed_attempts": 7}))
 
 
 @DOUBLES.breaks("test_a_takeover_keeps_what_was_spent_and_stores_what_is_new")
 class TakeoverForgetsWhatWasSpent(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False, changes=None):
-        claim = super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt, changes=changes)
+    def claim_existing(self, seen, owner, *, retry_failed, changes=None):
+        claim = super().claim_existing(seen, owner, retry_failed=retry_failed, changes=changes)
         return self.record_batch(claim, Batch(execution={"failed_attempts": None}))
 
 
 @DOUBLES.breaks("test_a_takeover_keeps_what_was_spent_and_stores_what_is_new")
 class TakeoverStoresNothingNew(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False, changes=None):
-        return super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt)
+    def claim_existing(self, seen, owner, *, retry_failed, changes=None):
+        return super().claim_existing(seen, owner, retry_failed=retry_failed)
 
 
 @DOUBLES.breaks("test_of_eight_takers_one_wins", "test_an_owner_that_showed_life_is_not_taken_over")
 class TakesAnything(SqlLedger):
     lock = threading.Lock()
 
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
+    def claim_existing(self, seen, owner, *, retry_failed):
         with self.lock:
             return super().claim_existing(
-                self.pulse(seen.execution), owner, retry_failed=retry_failed, adopt=adopt)
+                self.pulse(seen.execution), owner, retry_failed=retry_failed)
 
 
 @DOUBLES.breaks("test_an_ended_execution_is_not_resumed_beside_an_active_one")
 class ResumeCancelsOthers(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
+    def claim_existing(self, seen, owner, *, retry_failed):
         active = self.active(seen.service)
         if active is not None:
             self.abandon(active, "cancelled")
-        return super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt)
+        return super().claim_existing(seen, owner, retry_failed=retry_failed)
 
 
 DOUBLES.breaks("test_what_succeeded_is_neither_taken_nor_abandoned")(
@@ -253,8 +254,8 @@ class ReleasesOnlyTheLatest(SqlLedger):
 
 @DOUBLES.breaks("test_pending_and_cancelling_survive_a_takeover")
 class TakeoverStarts(SqlLedger):
-    def claim_existing(self, seen, owner, *, retry_failed, adopt=False):
-        claim = super().claim_existing(seen, owner, retry_failed=retry_failed, adopt=adopt)
+    def claim_existing(self, seen, owner, *, retry_failed):
+        claim = super().claim_existing(seen, owner, retry_failed=retry_failed)
         return replace(claim, state="started")
 
 

@@ -154,14 +154,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.executions)
     @rule(runner=RUNNERS, index=st.sampled_from([0, 0, 0, 1, 2]), retry_failed=st.booleans(),
-          adopt=st.booleans(), stale=st.sampled_from([False, False, True]))
-    def claim_existing(self, runner: int, index: int, retry_failed: bool, adopt: bool, stale: bool) -> None:
+          stale=st.sampled_from([False, False, True]))
+    def claim_existing(self, runner: int, index: int, retry_failed: bool, stale: bool) -> None:
         model = self.some(index)
         seen = self.ledger.pulse(model.now.execution)
         if stale:
             self.ledger.beat(model.now)
         outcome = self.attempt(lambda: self.ledger.claim_existing(
-            seen, this_process(), retry_failed=retry_failed, adopt=adopt))
+            seen, this_process(), retry_failed=retry_failed))
         before = model.now.state
         others_active = any(
             each.now.state in ACTIVE for each in self.executions.values() if each is not model)
@@ -176,14 +176,14 @@ class LedgerMachine(RuleBasedStateMachine):
             model.now = Claim(seen.execution, seen.epoch + 1, seen.batch + 1, state)
             assert outcome == model.now
             self.claims[runner] = outcome
-            self.recover(model, retry_failed, adopt)
+            self.recover(model, retry_failed)
 
     @staticmethod
-    def recover(model: ExecutionModel, retry_failed: bool, adopt: bool) -> None:
+    def recover(model: ExecutionModel, retry_failed: bool) -> None:
         model.owned = True
         model.spent = None if retry_failed else model.spent
         for position, task in enumerate(model.tasks):
-            if task.state in RUNNING and not adopt:
+            if task.state in RUNNING:
                 task.state = "pending"
                 task.interruptions += 1
             elif task.state == "failed" and retry_failed and position != IGNORED:

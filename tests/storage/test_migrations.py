@@ -527,6 +527,6 @@ def insert_left(connection: Any, site: Site, dump: str) -> None:
         connection.execute(text("SET LOCAL TIME ZONE 'UTC'"))
     for statement in dump.splitlines():
         connection.exec_driver_sql(statement)
-    for name in Model.metadata.tables if is_postgresql else ():  # new rows come behind these
+    for name in inspect(connection).get_table_names() if is_postgresql else ():  # new rows come behind these
         connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name} "
                                 "HAVING max(id) > 0"))

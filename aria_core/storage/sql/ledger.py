@@ -40,13 +40,12 @@ from aria_core.storage.records import (
     TaskRow,
     Transition,
 )
-from aria_core.storage.sql.database import Database
-from aria_core.storage.sql.migrations import Revisions
+from aria_core.storage.sql.ledger_part import LedgerPart
 from aria_core.storage.sql.new_tasks import store_tasks
-from aria_core.storage.sql.schema import check_revision
 from aria_core.storage.sql.statements import (
     PROGRESS,
     TASK_COLUMNS,
+    call_removal,
     fence,
     is_key,
     lock_service,
@@ -54,6 +53,7 @@ from aria_core.storage.sql.statements import (
     transition,
     write_edits,
 )
+from aria_core.storage.sql.takeover import give_failed_another_chance, recover
 from aria_core.worker.calls import Edit
 
 _execution: Any = Execution.__table__
@@ -63,7 +63,8 @@ _attempt: Any = Attempt.__table__
 _service: Any = Service.__table__
 
 _PULSE = select(_execution.c.id, _execution.c.service_id, _execution.c.state, _execution.c.epoch,
-                _execution.c.batch, _execution.c.beat, _execution.c.owner, _execution.c.executor)
+                _execution.c.batch, _execution.c.beat, _execution.c.owner, _execution.c.executor,
+                _execution.c.queued)
 _ACTIVE = [str(state) for state in ACTIVE_EXECUTION_STATES]
 _AFTER_TAKING: dict[str, str] = {
     ExecutionState.PENDING: ExecutionState.PENDING, ExecutionState.CANCELLING: ExecutionState.CANCELLING}
@@ -74,29 +75,21 @@ AT_ONCE = 5_000
 _RUNNING = [str(state) for state in RUNNING_TASK_STATES]
 
 
-class SqlLedger(Ledger):
+class SqlLedger(LedgerPart, Ledger):
     """The ledger on one `Database` with the newest of `revisions`."""
-
-    def __init__(self, database: Database, revisions: Revisions) -> None:
-        self._database = database
-        self._revisions = revisions
-        self._statements = database.statements
 
     def claim_new(self, new: NewExecution) -> Claim:
         """See `Ledger.claim_new`."""
+        epoch, owner = (0, None) if new.queued else (1, new.owner)
         values = {**asdict(new), "state": ExecutionState.PENDING, "created_at": utc_now(),
-                  "epoch": 1, "batch": 0, "beat": 0}
+                  "epoch": epoch, "batch": 0, "beat": 0, "owner": owner}
         try:
             with self._database.write() as connection:
                 self._check_tables(connection)
                 key: Any = connection.execute(insert(_execution).values(values)).inserted_primary_key
         except IntegrityError as error:
             raise self._cannot_claim(new.service_id) from error
-        return Claim(key[0], 1, 0, ExecutionState.PENDING)
-
-    def _check_tables(self, connection: Connection) -> None:
-        # They may have been upgraded after this process opened them; who upgrades waits for claims.
-        check_revision(connection, self._database, self._revisions)
+        return Claim(key[0], epoch, 0, ExecutionState.PENDING)
 
     def _cannot_claim(self, service: int) -> StorageError:
         with self._database.read() as connection:
@@ -108,7 +101,7 @@ class SqlLedger(Ledger):
         return AlreadyExistsError(f"service {name!r} already has an active execution{which}")
 
     def claim_existing(self, seen: Pulse, owner: Mapping[str, Any], *, retry_failed: bool,
-                       adopt: bool = False, changes: Mapping[str, Any] | None = None) -> Claim:
+                       changes: Mapping[str, Any] | None = None) -> Claim:
         """See `Ledger.claim_existing`."""
         state = _AFTER_TAKING.get(seen.state, ExecutionState.STARTED)
         _check_state(seen.state, state)
@@ -120,10 +113,9 @@ class SqlLedger(Ledger):
                 self._check_tables(connection)
                 if connection.execute(taken).rowcount != 1:
                     raise ExecutionOwnedError(f"execution {seen.execution} was just taken by another runner")
-                if not adopt:
-                    _recover(connection, seen.execution)
+                recover(connection, seen.execution)
                 if retry_failed:
-                    _give_failed_another_chance(connection, seen.execution)
+                    give_failed_another_chance(connection, seen.execution)
         except IntegrityError as error:
             raise self._cannot_claim(seen.service) from error
         return Claim(seen.execution, seen.epoch + 1, seen.batch + 1, state)
@@ -253,15 +245,10 @@ class SqlLedger(Ledger):
             if batch.nodes:
                 states = [[batch.nodes[each], each] for each in sorted(batch.nodes)]
                 self._statements.run(connection, node_change, ("state",), states)
+            if batch.calls:
+                calls = [[call.task, call.attempt] for call in sorted(batch.calls)]
+                self._statements.run(connection, call_removal, (), calls)
         return next_claim
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        try:
-            with self._database.write() as connection:
-                yield connection
-        except IntegrityError as error:
-            raise StorageError(f"the database refused what the engine wrote: {error.orig}") from error
 
     def _pass_fence(self, connection: Connection, claim: Claim, changes: Mapping[str, Any]) -> Claim:
         if claim.state not in _ACTIVE:
@@ -330,21 +317,6 @@ def _unchanged(statement: Any, seen: Pulse) -> Any:
     return statement.where(and_(
         _execution.c.id == seen.execution, _execution.c.epoch == seen.epoch,
         _execution.c.batch == seen.batch, _execution.c.beat == seen.beat, _execution.c.state == seen.state))
-
-
-def _recover(connection: Connection, execution: int) -> None:
-    connection.execute(
-        update(_task).where(_task.c.execution_id == execution, _task.c.state.in_(_RUNNING)).values(
-            state=TaskState.PENDING, reason="its runner vanished", interruptions=_task.c.interruptions + 1,
-            sent_at=None, started_at=None))
-
-
-def _give_failed_another_chance(connection: Connection, execution: int) -> None:
-    connection.execute(
-        update(_task).where(_task.c.execution_id == execution, _task.c.state == TaskState.FAILED,
-                            _task.c.ignore_failure.is_(False)).values(
-            state=TaskState.PENDING, reason="retried by resume", failures=0, lost=0, interruptions=0,
-            sent_at=None, started_at=None, ended_at=None))
 
 
 def _fenced(claim: Claim) -> FencedError:

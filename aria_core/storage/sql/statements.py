@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, Update, bindparam, delete, select, update
 
 from aria_core.exceptions import NotFoundError, StorageError
+from aria_core.modeling.claimed_calls import ClaimedCall
 from aria_core.modeling.models import Execution, Node, Service, Task
 from aria_core.modeling.parameters import Attribute
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES
@@ -22,6 +23,7 @@ _execution: Any = Execution.__table__
 _task: Any = Task.__table__
 _node: Any = Node.__table__
 _attribute: Any = Attribute.__table__
+_call: Any = ClaimedCall.__table__
 
 TASK_COLUMNS = tuple(_task.c[name] for name in TaskRow._fields)
 """What `TaskRow` is loaded from."""
@@ -80,6 +82,12 @@ def transition(columns: tuple[str, ...]) -> Parameterized:
 def node_change(columns: tuple[str, ...]) -> Parameterized:
     """UPDATE of these columns of a node."""
     return _guarded(_node, columns, ("id",))
+
+
+def call_removal(_: tuple[str, ...]) -> Parameterized:
+    """DELETE of a claimed call."""
+    return delete(_call).where(_call.c.task_id == bindparam("b_task_id"),
+                               _call.c.attempt == bindparam("b_attempt")), ["b_task_id", "b_attempt"]
 
 
 def _guarded(table: Any, columns: tuple[str, ...], guards: tuple[str, ...]) -> Parameterized:

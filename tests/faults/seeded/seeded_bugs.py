@@ -101,7 +101,7 @@ def recovery_forgets_successes() -> None:
         connection.execute(update(_task).where(_task.c.execution_id == execution, _task.c.attempts > 0)
                            .values(state="pending"))
 
-    ledger._recover = recover
+    ledger.recover = recover
 
 
 def owners_seem_gone() -> None:
