@@ -86,7 +86,8 @@ class Application:
         from aria_core.orchestrator.plugin import PluginManager
 
         plugins = self.config.plugins
-        manager = PluginManager(self.model_storage, plugins.directory, plugins.require_pin)
+        manager = PluginManager(
+            self.model_storage, plugins.directory, plugins.require_pin, self.resource_storage)
         manager.use_installers(self.installers)
         return manager
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import tempfile
@@ -16,25 +17,33 @@ from aria_core.exceptions import NotFoundError, StorageUnavailableError
 from aria_core.installer import Installer, PluginInfo
 from aria_core.modeling.plugins import Plugin
 from aria_core.orchestrator.exceptions import InvalidPluginError, PluginAlreadyExistsError, PluginInUseError
+from aria_core.orchestrator.kept_archives import KeptArchives
 from aria_core.orchestrator.plugin_archive import Archive, checked_pin, inspected, recogniser, take_archive
+from aria_core.orchestrator.plugin_record import PluginRecord, read_record
 from aria_core.orchestrator.plugin_use import users_of
 from aria_core.storage.model import ModelStorage
+from aria_core.storage.resource import ResourceStorage
 from aria_core.worker.calls import Environment
 
 _UNFINISHED = ".installing-"
 _REMOVED = ".removing-"
 _WORK = "work"
 
+_log = logging.getLogger("aria.plugins")
+
 
 class PluginManager:
     """Installs plugins (archives that hold operations) and says how to reach their code.
 
     `plugins_dir` is the root directory in which to install plugins; it is made when it is needed. With
-    `require_pin` an archive is installed only if its SHA-256 is given, too.
+    `require_pin` an archive is installed only if its SHA-256 is given, too. With `resources` archives are
+    kept there, and a plugin that was installed on one host is installed on others when they need it.
     """
 
-    def __init__(self, model: ModelStorage, plugins_dir: str | Path, require_pin: bool = False) -> None:
+    def __init__(self, model: ModelStorage, plugins_dir: str | Path, require_pin: bool = False,
+                 resources: ResourceStorage | None = None) -> None:
         self._model = model
+        self._kept = KeptArchives(resources)
         self._directory = Path(plugins_dir).absolute()  # workers have working directories of their own
         self._require_pin = require_pin
         self._installers: Iterable[Installer] | None = None
@@ -53,7 +62,8 @@ class PluginManager:
         With `sha256` only if these are the archive's bytes. Raises ``InvalidPluginError`` for an archive
         that is no plugin, or not the one that was asked for, and ``PluginAlreadyExistsError`` if this
         version is installed. Whatever goes wrong, neither files nor a row are left; what an install that
-        was killed has left is removed by the next one. A plugin whose files are gone is put back.
+        was killed has left is removed by the next one. A plugin whose files are gone is put back, and so
+        is an archive that the resource storage lacks.
         """
         path, pin = Path(source), checked_pin(sha256)
         if pin is None and self._require_pin:
@@ -67,8 +77,10 @@ class PluginManager:
             with archive.named_as_given():
                 plugin = _row(inspected(archive.path, installer), installer, archive)
                 before = self._installed_before(plugin)
-                code.mkdir(mode=0o700)
-                plugin.environment = _relative(installer.install(archive.path, code), code)
+                if before is not None and self._here(before) is not None:
+                    return self._kept_again(before, archive)
+                plugin.environment = _unpack(archive, installer, code)
+            self._kept.keep(archive)  # first: whoever sees the row may ask for it
             return self._publish(plugin, code, before)
 
     def uninstall(self, plugin: Plugin) -> None:
@@ -83,6 +95,8 @@ class PluginManager:
                                        f"by {'; '.join(users)}")
             self._model.plugin.delete(plugin)  # it makes it a plugin: a kill from here on leaves files only
             self._remove(Path(self.get_plugin_dir(plugin)))
+            if not len(self._model.plugin.list(filters={"sha256": plugin.sha256})):
+                self._kept.forget(plugin)
 
     def users(self, plugin: Plugin) -> list[str]:
         """Who needs the plugin, in words: services, and executions that run or can be resumed."""
@@ -94,28 +108,36 @@ class PluginManager:
         target = Path(self.get_plugin_dir(plugin))
         self._remove(target)  # left by one who died before it had a row, or after it had none
         fresh.rename(target)
+        if before is not None:
+            return before
         try:
-            if before is None:
-                return self._model.plugin.put(plugin)
-            before.environment = plugin.environment
-            return self._model.plugin.update(before)
+            return self._model.plugin.put(plugin)
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
 
     def _installed_before(self, plugin: Plugin) -> Plugin | None:
-        """The row of the same plugin if its files are gone; raises if they are not, or were others."""
+        """The row of the same plugin; raises if that has another archive."""
         directory = self.get_plugin_dir(plugin)
         for other in self._model.plugin.iter():
-            if self.get_plugin_dir(other) != directory:
-                continue
-            gone = not Path(directory).exists()
-            if gone and other.sha256 == plugin.sha256:
+            if self.get_plugin_dir(other) == directory:
+                if other.sha256 != plugin.sha256:
+                    gone = self._here(other) is None
+                    raise self._exists_already(
+                        other, " from another archive, and its files are gone" if gone else "")
                 return other
-            raise PluginAlreadyExistsError(
-                f"plugin {other.package_name}, version {other.package_version}, is installed already in "
-                f"{directory}" + (" from another archive, and its files are gone" if gone else ""))
         return None
+
+    def _kept_again(self, plugin: Plugin, archive: Archive) -> Plugin:
+        if not self._kept.lack(plugin):
+            raise self._exists_already(plugin)
+        self._kept.keep(archive)
+        return plugin
+
+    def _exists_already(self, plugin: Plugin, more: str = "") -> PluginAlreadyExistsError:
+        return PluginAlreadyExistsError(
+            f"plugin {plugin.package_name}, version {plugin.package_version}, is installed already in "
+            f"{self.get_plugin_dir(plugin)}{more}")
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -160,17 +182,48 @@ class PluginManager:
             target[name] = os.pathsep.join([*([present] if present else []), *paths])
 
     def environment(self, plugin: Plugin) -> Environment:
-        """How the plugin's code is reached; ``NotFoundError`` if its files are gone."""
+        """How the plugin's code is reached.
+
+        If its files are not on this host, its archive is fetched from the resource storage, checked
+        against the row's SHA-256 and installed here first, once for all who ask. ``NotFoundError`` if the
+        archive is not there, ``InvalidPluginError`` if it is another one.
+        """
         root = Path(self.get_plugin_dir(plugin))
-        if not root.is_dir():
-            raise NotFoundError(f"the files of plugin {plugin.name} {plugin.package_version} are gone from "
-                                f"{root}; install it again")
-        stored: dict[str, Any] = plugin.environment or {}
+        stored = self._here(plugin)
+        if stored is None:
+            stored = self._install_here(plugin)
         python = stored.get("python")
         return Environment(
             plugin=plugin.name, archive=plugin.sha256, python=None if python is None else str(root / python),
             path=tuple(str(root / each) for each in stored.get("path", ())),
             pythonpath=tuple(str(root / each) for each in stored.get("pythonpath", ())))
+
+    def _here(self, plugin: Plugin) -> dict[str, Any] | None:
+        """The environment of a plugin whose files are here; None if they are not, or are another's."""
+        root = Path(self.get_plugin_dir(plugin))
+        record = read_record(root)
+        if record is None:
+            return (plugin.environment or {}) if root.is_dir() else None
+        return record.environment if record.archive == plugin.sha256 else None
+
+    def _install_here(self, plugin: Plugin) -> dict[str, Any]:
+        root = Path(self.get_plugin_dir(plugin))
+        if not self._kept.are_kept:
+            raise NotFoundError(f"the files of plugin {plugin.name} {plugin.package_version} are gone from "
+                                f"{root}; install it again")
+        with self._alone(), self._new_directory(_UNFINISHED) as place:
+            stored = self._here(plugin)
+            if stored is not None:
+                return stored  # others were quicker
+            _log.info("plugin %s %s is being installed in %s", plugin.name, plugin.package_version, root)
+            archive = self._kept.fetch(plugin, place / "archive")
+            with archive.named_as_given():
+                installer = recogniser(archive.path, self._installers)
+                inspected(archive.path, installer)
+                stored = _unpack(archive, installer, place / "code")
+            self._remove(root)
+            (place / "code").rename(root)
+            return stored
 
     def workdir(self, service: int, plugin: Plugin) -> Path:
         """Where operations of the plugin may keep files of a service; made by the first that asks."""
@@ -191,6 +244,14 @@ def _row(info: PluginInfo, installer: Installer, archive: Archive) -> Plugin:
     values = {**asdict(info), "supported_py_versions": list(info.supported_py_versions),
               "wheels": list(info.wheels)}
     return Plugin(**values, sha256=archive.sha256, installer=type(installer).__name__)
+
+
+def _unpack(archive: Archive, installer: Installer, code: Path) -> dict[str, Any]:
+    """Install an archive in the new directory `code`; its environment, relative to that."""
+    code.mkdir(mode=0o700)
+    environment = _relative(installer.install(archive.path, code), code)
+    PluginRecord(archive.sha256, environment).write(code)
+    return environment
 
 
 def _relative(environment: Environment, root: Path) -> dict[str, Any]:

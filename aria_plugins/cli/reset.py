@@ -52,7 +52,7 @@ def _what(program: Program) -> list[str]:
         count = getattr(program.model, table).list(pagination={"size": 0}).metadata["total"]
         lines.append(f"  {count} {title}")
     files = sum(1 for _ in program.resources.list(""))
-    lines.append(f"  {files} files of templates and services")
+    lines.append(f"  {files} files of templates, services and plugins")
     at_rest = ["initial", "deleted"]
     alive = [each for each in program.model.node if each.state not in at_rest]
     names = ", ".join(f"{each.service.name}/{each.name}" for each in alive)
