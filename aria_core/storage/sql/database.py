@@ -17,7 +17,7 @@ from aria_core.exceptions import StorageError, StorageLostError, StorageUnavaila
 from aria_core.storage.sql.failures import connection_is_doubtful, first_line, is_busy, meaning_of
 from aria_core.storage.sql.lock_holder import describe_lock_holder
 from aria_core.storage.sql.opened_files import OpenedFiles
-from aria_core.storage.sql.prepared import PreparedStatements
+from aria_core.storage.sql.prepared import PreparedStatements, execute
 
 BUSY_TIMEOUT = 10.0
 """Seconds a SQLite connection waits for another process's write."""
@@ -177,7 +177,7 @@ class Database:
     def _begun(self, connection: Connection) -> Iterator[None]:
         with connection.begin():
             if self.is_sqlite:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                execute(connection, "BEGIN IMMEDIATE")
             yield
 
     def _let_go(self) -> None:

@@ -2,15 +2,22 @@
 
 What SQLAlchemy does for each execution and each row (look its statement up, name the parameters, choose how
 each value is bound) is done here once for the statement. Connections, transactions and errors stay its own.
+
+SQLite is a library, not a server, and a statement of the hot path takes it a few microseconds: there the
+driver executes it directly, unless somebody listens to what is executed.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
+
+from aria_core.storage.sql.failures import connection_is_doubtful
 
 Bind = Callable[[Any], Any]
 Parameterized = tuple[ClauseElement, Sequence[str]]
@@ -56,7 +63,32 @@ class Prepared:
         values: Any = [tuple(row) for row in rows]
         if self._names is not None:
             values = [dict(zip(self._names, row, strict=True)) for row in rows]
-        return connection.exec_driver_sql(self._sql, values if len(rows) > 1 else values[0]).rowcount
+        return execute(connection, self._sql, values)
+
+
+def execute(connection: Connection, sql: str, rows: Sequence[Any] = ((),)) -> int:
+    """Execute a statement in the driver's own words once for each row; how many rows that changed."""
+    if _has_server(connection) or _is_watched(connection):
+        return connection.exec_driver_sql(sql, rows if len(rows) > 1 else rows[0]).rowcount
+    driver: Any = connection.connection.driver_connection
+    try:
+        cursor = driver.execute(sql, rows[0]) if len(rows) == 1 else driver.executemany(sql, rows)
+    except sqlite3.Error as error:
+        if connection_is_doubtful(error):
+            connection.invalidate(error)
+        raise DBAPIError.instance(sql, rows, error, sqlite3.Error,
+                                  hide_parameters=connection.engine.hide_parameters,
+                                  dialect=connection.dialect) from error
+    changed: int = cursor.rowcount
+    return changed
+
+
+def _is_watched(connection: Connection) -> bool:
+    return bool(connection.dispatch.before_cursor_execute or connection.dispatch.after_cursor_execute)
+
+
+def _has_server(connection: Connection) -> bool:
+    return connection.dialect.driver != "pysqlite"
 
 
 class PreparedStatements:
