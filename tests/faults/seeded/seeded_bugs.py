@@ -13,13 +13,14 @@ from typing import Any
 from sqlalchemy import Integer, String, bindparam, text, update
 
 from aria_core.modeling.models import Task
-from aria_core.orchestrator import engine, log_writer, progress, run, sending, workflow_runner
+from aria_core.orchestrator import bookkeeping, engine, log_writer, progress, run, sending, workflow_runner
 from aria_core.storage.sql import ledger
 from aria_core.testing.crash import be_a_runner
 from aria_core.worker import worker_process
 from aria_core.worker.calls import Succeeded
 
-Engine, Progress, TaskProgress = engine.Engine, progress.Progress, progress.TaskProgress
+Books, Engine = bookkeeping.Books, engine.Engine
+Progress, TaskProgress = progress.Progress, progress.TaskProgress
 Ledger = ledger.SqlLedger
 _task: Any = Task.__table__
 
@@ -38,10 +39,10 @@ def dispatch_before_commit() -> None:
     commit = Engine._commit
 
     def send_first(self):
-        sends, before = self._draft.sends, _lines("begin")
+        sends, before = self._books.draft.sends, _lines("begin")
         if sends and not before:
             sending.send(self._around, [task for task, _ in sends])
-            self._draft.sends = []
+            self._books.draft.sends = []
             _wait_for_more("begin", before)
         return commit(self)
 
@@ -187,7 +188,7 @@ def cancelled_while_operations_run() -> None:
         if self._mode == "cancelling":
             for task in self._in_flight.values():
                 task.interrupt("cancelled", begun=True)
-                self._touch(task)
+                self._books.touch(task)
             self._in_flight = {}
         end(self)
 
@@ -210,7 +211,7 @@ def dispatch_after_cancel() -> None:
 # --- what is stored
 
 def node_states_not_written() -> None:
-    Engine._set_node = lambda self, task, state: None
+    Books._set_node = lambda self, task, state: None
 
 
 def node_states_of_another() -> None:
@@ -223,9 +224,9 @@ def node_states_of_another() -> None:
         if node not in first[:2]:
             first.append(node)
         swapped = first[1 - first.index(node)] if node in first[:2] and len(first) > 1 else node
-        self._draft.nodes[swapped] = state
+        self.draft.nodes[swapped] = state
 
-    Engine._set_node = set_another
+    Books._set_node = set_another
 
 
 def logs_of_another() -> None:
