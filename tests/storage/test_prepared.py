@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import bindparam, event, select, update
 from sqlalchemy.dialects import sqlite
+from sqlalchemy.exc import IntegrityError
 
 from aria_core.modeling.models import Task
 from aria_core.storage.sql import SqlModelStorage
-from aria_core.storage.sql.prepared import Prepared, PreparedStatements
+from aria_core.storage.sql.prepared import Parameterized, Prepared
 from aria_core.storage.sql.statements import transition
 from aria_core.testing.sample import add_service, start_service, tasks_of
 
@@ -26,7 +27,7 @@ def tasks(model_storage: SqlModelStorage) -> list[int]:
 
 def run(storage: SqlModelStorage, columns: tuple[str, ...], *rows: list[Any]) -> int:
     with storage.database.write() as connection:
-        return PreparedStatements().run(connection, transition, columns, list(rows))
+        return storage.database.statements.run(connection, transition, columns, list(rows))
 
 
 def read(storage: SqlModelStorage, task: int, *columns: str) -> tuple[Any, ...]:
@@ -66,3 +67,33 @@ def test_parameters_in_another_order_are_refused() -> None:
     statement = update(_task).where(_task.c.id == bindparam("b")).values(state=bindparam("a"))
     with pytest.raises(ValueError, match="takes"):
         Prepared(statement, ["b", "a"], sqlite.dialect())
+
+
+def test_who_listens_hears_every_statement(model_storage: SqlModelStorage, tasks: list[int]) -> None:
+    heard: list[str] = []
+    engine = model_storage.database.writer
+
+    def note(*each: Any) -> None:
+        heard.append(each[2])
+
+    event.listen(engine, "before_cursor_execute", note)
+    run(model_storage, ("state",), ["sent", tasks[0], "pending", 0])
+    event.remove(engine, "before_cursor_execute", note)
+    assert [each for each in heard if each.startswith("UPDATE task")]
+    heard.clear()
+    assert run(model_storage, ("state",), ["sent", tasks[1], "pending", 0]) == 1
+    assert heard == []
+
+
+def test_what_a_database_refuses_is_told_in_sqlalchemys_classes(
+        model_storage: SqlModelStorage, tasks: list[int]) -> None:
+    nobody = tasks[0], 2**30
+    with (pytest.raises(IntegrityError), model_storage.database.write() as connection):
+        model_storage.database.statements.run(connection, _give_away, ("node_id",), [[nobody[1], nobody[0]]])
+    assert read(model_storage, tasks[0], "state") == ("pending",)
+    assert run(model_storage, ("state",), ["sent", tasks[0], "pending", 0]) == 1
+
+
+def _give_away(columns: tuple[str, ...]) -> Parameterized:
+    statement = update(_task).where(_task.c.id == bindparam("b_id")).values(node_id=bindparam("n_node_id"))
+    return statement, ["n_node_id", "b_id"]

@@ -17,7 +17,7 @@ from aria_core.exceptions import StorageError, StorageLostError, StorageUnavaila
 from aria_core.storage.sql.failures import connection_is_doubtful, first_line, is_busy, meaning_of
 from aria_core.storage.sql.lock_holder import describe_lock_holder
 from aria_core.storage.sql.opened_files import OpenedFiles
-from aria_core.storage.sql.prepared import PreparedStatements, execute
+from aria_core.storage.sql.prepared import PreparedStatements, execute_directly, is_watched
 
 BUSY_TIMEOUT = 10.0
 """Seconds a SQLite connection waits for another process's write."""
@@ -177,8 +177,16 @@ class Database:
     def _begun(self, connection: Connection) -> Iterator[None]:
         with connection.begin():
             if self.is_sqlite:
-                execute(connection, "BEGIN IMMEDIATE")
+                self._begin_immediate(connection)
             yield
+
+    def _begin_immediate(self, connection: Connection) -> None:
+        directly = connection.dialect.driver == "pysqlite" and not is_watched(connection)
+        self.statements.go_directly = directly
+        if directly:
+            execute_directly(connection, "BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def _let_go(self) -> None:
         kept, self._kept = self._kept, None

@@ -57,19 +57,19 @@ class Prepared:
             raise ValueError(f"the statement takes {compiled.positiontup}, not {names}: {self._sql}")
         self._binds = Binds([compiled.binds[name].type for name in names], dialect)
 
-    def run(self, connection: Connection, rows: list[list[Any]]) -> int:
+    def run(self, connection: Connection, rows: list[list[Any]], directly: bool = False) -> int:
         """Execute it once for each row, which is changed; how many rows of the database that changed."""
         self._binds.apply(rows)
         values: Any = [tuple(row) for row in rows]
         if self._names is not None:
             values = [dict(zip(self._names, row, strict=True)) for row in rows]
-        return execute(connection, self._sql, values)
+        if directly:
+            return execute_directly(connection, self._sql, values)
+        return connection.exec_driver_sql(self._sql, values if len(rows) > 1 else values[0]).rowcount
 
 
-def execute(connection: Connection, sql: str, rows: Sequence[Any] = ((),)) -> int:
-    """Execute a statement in the driver's own words once for each row; how many rows that changed."""
-    if _has_server(connection) or _is_watched(connection):
-        return connection.exec_driver_sql(sql, rows if len(rows) > 1 else rows[0]).rowcount
+def execute_directly(connection: Connection, sql: str, rows: Sequence[Any] = ((),)) -> int:
+    """Have SQLite's driver execute a statement once for each row; how many rows that changed."""
     driver: Any = connection.connection.driver_connection
     try:
         cursor = driver.execute(sql, rows[0]) if len(rows) == 1 else driver.executemany(sql, rows)
@@ -83,12 +83,10 @@ def execute(connection: Connection, sql: str, rows: Sequence[Any] = ((),)) -> in
     return changed
 
 
-def _is_watched(connection: Connection) -> bool:
-    return bool(connection.dispatch.before_cursor_execute or connection.dispatch.after_cursor_execute)
-
-
-def _has_server(connection: Connection) -> bool:
-    return connection.dialect.driver != "pysqlite"
+def is_watched(connection: Connection) -> bool:
+    """Whether somebody hears or reads what is executed."""
+    heard = connection.dispatch
+    return bool(heard.before_cursor_execute or heard.after_cursor_execute or connection.engine.echo)
 
 
 class PreparedStatements:
@@ -96,6 +94,8 @@ class PreparedStatements:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Callable[..., Any], tuple[str, ...]], Prepared] = {}
+        self.go_directly = False
+        """Whether the transaction that has begun is SQLite's, and nobody watches it."""
 
     def run(self, connection: Connection, make: Callable[[tuple[str, ...]], Parameterized],
             columns: tuple[str, ...], rows: list[list[Any]]) -> int:
@@ -104,4 +104,4 @@ class PreparedStatements:
         if prepared is None:
             statement, names = make(columns)
             prepared = self._known[make, columns] = Prepared(statement, names, connection.dialect)
-        return prepared.run(connection, rows)
+        return prepared.run(connection, rows, self.go_directly)
