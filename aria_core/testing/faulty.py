@@ -13,9 +13,18 @@ from sqlalchemy.orm import Session
 from aria_core.modeling.base import Model
 from aria_core.orchestrator.executor import Executor, Inbox
 from aria_core.storage.model import Ledger, ModelStorage, ModelTable
-from aria_core.storage.records import Batch, Claim, LogRow, NewExecution, Pulse, TaskRow
+from aria_core.storage.records import (
+    Batch,
+    CallBeat,
+    Claim,
+    ClaimedCallRow,
+    LogRow,
+    NewExecution,
+    Pulse,
+    TaskRow,
+)
 from aria_core.testing.fault_points import IN_COMMIT, FaultPoints
-from aria_core.worker.calls import Call, CallRef, Edit, Report
+from aria_core.worker.calls import Call, CallRef, Edit, FinalReport, Report
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Model)
@@ -111,6 +120,38 @@ class FaultyLedger(Ledger):
     def record_edits(self, claim: Claim, task: int, attempt: int, edits: Sequence[Edit]) -> bool:
         """See `Ledger.record_edits`."""
         return self._around(lambda: self._inner.record_edits(claim, task, attempt, edits), "flush")
+
+    def claim_calls(self, refs: Sequence[CallRef], where: str, at: datetime, key: str) -> list[CallRef]:
+        """See `Ledger.claim_calls`."""
+        return self._inner.claim_calls(refs, where, at, key)
+
+    def beat_calls(self, beats: Sequence[CallBeat]) -> frozenset[CallRef]:
+        """See `Ledger.beat_calls`."""
+        return self._inner.beat_calls(beats)
+
+    def put_reports(self, reports: Sequence[FinalReport]) -> None:
+        """See `Ledger.put_reports`."""
+        self._inner.put_reports(reports)
+
+    def record_call_edits(self, ref: CallRef, edits: Sequence[Edit]) -> bool:
+        """See `Ledger.record_call_edits`."""
+        return self._inner.record_call_edits(ref, edits)
+
+    def claimed_calls(self, execution: int) -> list[ClaimedCallRow]:
+        """See `Ledger.claimed_calls`."""
+        return self._inner.claimed_calls(execution)
+
+    def withdraw_calls(self, claim: Claim, refs: Sequence[CallRef], reason: str) -> frozenset[CallRef]:
+        """See `Ledger.withdraw_calls`."""
+        return self._inner.withdraw_calls(claim, refs, reason)
+
+    def claim_queued(self, owner: Mapping[str, Any], limit: int) -> list[Claim]:
+        """See `Ledger.claim_queued`."""
+        return self._inner.claim_queued(owner, limit)
+
+    def active_executions(self, queued_only: bool = False) -> list[Pulse]:
+        """See `Ledger.active_executions`."""
+        return self._inner.active_executions(queued_only)
 
     def add_logs(self, rows: Sequence[LogRow]) -> None:
         """See `Ledger.add_logs`."""

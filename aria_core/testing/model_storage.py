@@ -11,10 +11,16 @@ Derive from it in a module of tests and give the fixture ``storage``: an opened,
 
 from __future__ import annotations
 
+from aria_core.testing.model_calls import CallsContract
 from aria_core.testing.model_ledger import LedgerContract
+from aria_core.testing.model_queue import QueueContract
 from aria_core.testing.model_states import StatesContract
 from aria_core.testing.model_tables import TableContract
 
 
-class ModelStorageContract(TableContract, LedgerContract, StatesContract):
-    """What every model storage does: the friendly tables, and the ledger with its state machines."""
+class ModelStorageContract(TableContract, LedgerContract, StatesContract, CallsContract, QueueContract):
+    """What every model storage does: the friendly tables, and the ledger with its state machines.
+
+    Workers and runners elsewhere are a part of it: a database that only one host reaches serves those of
+    this host.
+    """

@@ -40,10 +40,12 @@ from aria_core.storage.records import (
     TaskRow,
     Transition,
 )
-from aria_core.storage.sql.ledger_part import LedgerPart
+from aria_core.storage.sql.claimed_calls import SqlClaimedCalls
 from aria_core.storage.sql.new_tasks import store_tasks
+from aria_core.storage.sql.queue import SqlExecutionQueue
 from aria_core.storage.sql.statements import (
     PROGRESS,
+    PULSE,
     TASK_COLUMNS,
     call_removal,
     fence,
@@ -62,9 +64,6 @@ _log: Any = Log.__table__
 _attempt: Any = Attempt.__table__
 _service: Any = Service.__table__
 
-_PULSE = select(_execution.c.id, _execution.c.service_id, _execution.c.state, _execution.c.epoch,
-                _execution.c.batch, _execution.c.beat, _execution.c.owner, _execution.c.executor,
-                _execution.c.queued)
 _ACTIVE = [str(state) for state in ACTIVE_EXECUTION_STATES]
 _AFTER_TAKING: dict[str, str] = {
     ExecutionState.PENDING: ExecutionState.PENDING, ExecutionState.CANCELLING: ExecutionState.CANCELLING}
@@ -75,7 +74,7 @@ AT_ONCE = 5_000
 _RUNNING = [str(state) for state in RUNNING_TASK_STATES]
 
 
-class SqlLedger(LedgerPart, Ledger):
+class SqlLedger(SqlClaimedCalls, SqlExecutionQueue, Ledger):
     """The ledger on one `Database` with the newest of `revisions`."""
 
     def claim_new(self, new: NewExecution) -> Claim:
@@ -133,14 +132,14 @@ class SqlLedger(LedgerPart, Ledger):
         row = None
         if is_key(execution):
             with self._database.read() as connection:
-                row = connection.execute(_PULSE.where(_execution.c.id == execution)).one_or_none()
+                row = connection.execute(PULSE.where(_execution.c.id == execution)).one_or_none()
         if row is None:
             raise NotFoundError(f"there is no execution {execution}")
         return Pulse(*row)
 
     def active(self, service: int) -> Pulse | None:
         """See `Ledger.active`."""
-        query = _PULSE.where(_execution.c.service_id == service, _execution.c.state.in_(_ACTIVE))
+        query = PULSE.where(_execution.c.service_id == service, _execution.c.state.in_(_ACTIVE))
         with self._database.read() as connection:
             row = connection.execute(query).one_or_none()
         return None if row is None else Pulse(*row)
@@ -160,7 +159,7 @@ class SqlLedger(LedgerPart, Ledger):
         with self._database.write() as connection:
             if connection.execute(alive).rowcount != 1:
                 raise _fenced(claim)
-            return Pulse(*connection.execute(_PULSE.where(_execution.c.id == claim.execution)).one())
+            return Pulse(*connection.execute(PULSE.where(_execution.c.id == claim.execution)).one())
 
     def ask_to_beat(self, seen: Pulse, asker: str) -> None:
         """See `Ledger.ask_to_beat`."""

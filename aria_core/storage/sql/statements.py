@@ -28,6 +28,11 @@ _call: Any = ClaimedCall.__table__
 TASK_COLUMNS = tuple(_task.c[name] for name in TaskRow._fields)
 """What `TaskRow` is loaded from."""
 
+PULSE = select(_execution.c.id, _execution.c.service_id, _execution.c.state, _execution.c.epoch,
+               _execution.c.batch, _execution.c.beat, _execution.c.owner, _execution.c.executor,
+               _execution.c.queued)
+"""What `Pulse` is made of."""
+
 PROGRESS = (update(_task)
             .where(_task.c.id == bindparam("b_id"), _task.c.attempts == bindparam("b_attempts"))
             .values(progress=bindparam("n_progress"), progress_message=bindparam("n_message")))
