@@ -66,10 +66,13 @@ class Books:
             self._fail(task, judged(task, report))
         self._ready.release(task)
 
-    def take_back(self, task: TaskProgress, reason: str) -> None:
+    def take_back(self, task: TaskProgress, reason: str, *, is_stored: bool = False) -> None:
         """Have a call that was sent and has not begun be pending again, at no cost."""
         task.interrupt(reason, begun=False)
-        self.touch(task)
+        if is_stored:
+            task.stored()
+        else:
+            self.touch(task)
         self._ready.release(task)
 
     def _succeed(self, task: TaskProgress, report: Succeeded) -> None:

@@ -42,15 +42,16 @@ class CallMaker:
         self._secrets = secrets
         self._names = self._read_names()
         self._environments: dict[int, tuple[Environment, str]] = {}
+        self._plugin_names: dict[int, str] = {}
 
     def _read_names(self) -> Mapping[tuple[str, int], Actor]:
         of_service = Node.service_id == self._service
         with self._model.read_session() as session:
-            nodes = session.execute(select(Node.id, Node.name).where(of_service)).all()
-            ties = session.execute(select(Relationship.id, Relationship.name)
+            nodes = session.execute(select(Node.id, Node.name, Node.type_name).where(of_service)).all()
+            ties = session.execute(select(Relationship.id, Relationship.name, Relationship.type_name)
                                    .join(Relationship.source_node).where(of_service)).all()
-        return {("node", key): Actor("node", key, name) for key, name in nodes} | {
-            ("relationship", key): Actor("relationship", key, name) for key, name in ties}
+        return {("node", key): Actor("node", key, *names) for key, *names in nodes} | {
+            ("relationship", key): Actor("relationship", key, *names) for key, *names in ties}
 
     def make(self, task: TaskProgress) -> Call:
         """See `Calls.make`; raises what an argument's expression or a missing plugin raises."""
@@ -58,14 +59,27 @@ class CallMaker:
         arguments = self._evaluated(row) if row.dynamic else row.arguments
         self._secrets.learn_arguments(row, arguments)
         plugin, workdir = (None, None) if row.plugin_id is None else self._environment(row.plugin_id)
-        call = Call(
+        call = self._call(task, arguments=arguments, plugin=plugin, plugin_workdir=workdir, code=self._code)
+        wrappers = self._wrappers(call)
+        return replace(call, wrappers=wrappers) if wrappers else call
+
+    def outline(self, task: TaskProgress) -> Call:
+        """See `Calls.outline`; raises ``NotFoundError`` for a plugin that is not there any more."""
+        plugin = task.row.plugin_id
+        return self._call(task, plugin=None if plugin is None else Environment(self._plugin_name(plugin)))
+
+    def _call(self, task: TaskProgress, **more: Any) -> Call:
+        row = task.row
+        return Call(
             ref=task.ref, function=row.function or "", name=row.name, interface=row.interface_name,
             operation=row.operation_name, workflow=self._workflow, service=self._service,
             service_name=self._service_name, max_attempts=row.max_attempts, timeout=row.timeout,
-            arguments=arguments, actor=self._actor(row), plugin=plugin, plugin_workdir=workdir,
-            code=self._code, origin=self._origin)
-        wrappers = self._wrappers(call)
-        return replace(call, wrappers=wrappers) if wrappers else call
+            actor=self._actor(row), origin=self._origin, **more)
+
+    def _plugin_name(self, plugin: int) -> str:
+        if plugin not in self._plugin_names:
+            self._plugin_names[plugin] = self._model.plugin.get(plugin).name
+        return self._plugin_names[plugin]
 
     def owns(self, edit: Edit) -> bool:
         """See `Calls.owns`."""

@@ -11,7 +11,7 @@ from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.progress import TaskProgress
 from aria_core.storage.model import Ledger
 from aria_core.storage.records import AttemptRow, Batch, Claim, ProgressRow
-from aria_core.worker.calls import Edit
+from aria_core.worker.calls import CallRef, Edit
 
 PROGRESS_LINGERS = 1.0
 """Seconds that progress may wait to be stored: an operation may tell it as often as it likes."""
@@ -30,6 +30,8 @@ class Draft:
     """How many attempts of the execution have failed by now; None: as many as before."""
     sends: list[tuple[TaskProgress, str | None]] = field(default_factory=list)
     """Tasks to send, each with what `nodes` said of its node before."""
+    calls: list[CallRef] = field(default_factory=list)
+    """Calls that ran elsewhere and whose reports are taken."""
     progress: dict[int, ProgressRow] = field(default_factory=dict)
     """The newest progress of tasks, by their ids."""
     events: list[Event] = field(default_factory=list)
@@ -55,7 +57,7 @@ class Draft:
         transitions = [task.transition() for task in changed]
         failed = {} if self.failed_attempts is None else {"failed_attempts": self.failed_attempts}
         return Batch(transitions, self.edits, nodes, self.attempts, {**self.execution, **failed},
-                     list(self.progress.values()))
+                     list(self.progress.values()), self.calls)
 
     def stored(self) -> None:
         """The transaction was committed."""

@@ -19,6 +19,7 @@ from aria_core.orchestrator.letting_go import end_calls
 from aria_core.orchestrator.pace import Pace
 from aria_core.orchestrator.progress import Progress, TaskProgress
 from aria_core.orchestrator.ready import TaskQueue
+from aria_core.orchestrator.remote_calls import RemoteCalls
 from aria_core.orchestrator.sending import send
 from aria_core.orchestrator.surroundings import Surroundings
 from aria_core.orchestrator.watch import Watch
@@ -29,6 +30,7 @@ LONGEST_PAUSE = 3600.0
 """No queue waits for as long as an operation may have asked for."""
 SLOTS_PAUSE = 1.0
 """Seconds until an executor without a free slot is asked again when nothing else would wake us."""
+_WITHDRAWN = "withdrawn before it began"
 Mode = Literal["running", "failing", "cancelling", "stopping"]
 
 
@@ -47,6 +49,24 @@ class Engine:
         self._watch = Watch()
         self._stop_at: float | None = None
         self._pace = Pace()
+        self._has_said_that_nobody_is_there = False
+        self._leaves_remote = False
+        self._remote = self._remote_calls()
+
+    def _remote_calls(self) -> RemoteCalls | None:
+        adopted = self._adopt()
+        if not adopted and not self._around.executor.survives_runner:
+            return None
+        return RemoteCalls(self._around, self.claim.execution, self._books, self._watch, self._in_flight,
+                           adopted=adopted)
+
+    def _adopt(self) -> list[CallRef]:
+        """Have what runs elsewhere since before us in flight."""
+        for task in self._progress.started():
+            task.adopt()
+            self._in_flight[task.ref] = task
+            self._ready.occupy(task)
+        return list(self._in_flight)
 
     def run(self) -> str:
         """Run to the end; the execution's state then (``started`` if this runner was stopped).
@@ -87,7 +107,7 @@ class Engine:
         if pause and not self._ready:  # else there is better to do than to wait for more of them
             self._around.clock.sleep(pause)
             messages += self._around.inbox.take(0)
-        return messages
+        return messages if self._remote is None else self._remote.hear(messages)
 
     def _receive(self, messages: Iterable[Message]) -> None:
         for message in messages:
@@ -114,6 +134,8 @@ class Engine:
             self._books.note_begin(task, begun.where, begun.moment, ended - begun.moment)
         if task.began is not None:
             self._pace.note_call(ended - task.began)
+        if self._remote is not None and self._remote.holds(report.ref):
+            self._remote.forget(report.ref)
         self._books.take_report(task, report)
         if self._books.error is not None and self._mode == "running":
             self._wind_up("failing")
@@ -140,11 +162,20 @@ class Engine:
             return
         now = self._around.clock.now()
         slots = self._around.executor.slots
+        self._note_slots(slots)
         room = None if slots is None else slots + self._pace.backlog(slots) - len(self._in_flight)
         while (room is None or room > 0) and (task := self._ready.take()) is not None:
             self._books.begin_attempt(task, now)
             self._in_flight[task.ref] = task
             room = None if room is None else room - 1
+
+    def _note_slots(self, slots: int | None) -> None:
+        if slots != 0:
+            self._has_said_that_nobody_is_there = False
+        elif self._ready and not self._has_said_that_nobody_is_there:
+            self._has_said_that_nobody_is_there = True
+            self._around.log("WARNING", "the executor has no slot, as when no worker is there: nothing is "
+                                        "sent until it has one")
 
     # --- ends
 
@@ -152,12 +183,14 @@ class Engine:
         if self._mode == "cancelling":
             return
         self._announce("cancelling")
+        self._leaves_remote = self._leaves_remote and self._stop_at is None
         self._wind_up("cancelling")
         self._terminate_all("cancel", self._around.grace)
 
     def _begin_stop(self, grace: float) -> None:
         if self._mode == "running":
             self._wind_up("stopping")
+        self._leaves_remote = self._mode != "cancelling"
         deadline = self._around.clock.monotonic() + grace
         self._stop_at = deadline if self._stop_at is None else min(self._stop_at, deadline)
 
@@ -170,30 +203,46 @@ class Engine:
 
     def _withdraw(self) -> None:
         waiting = [ref for ref, task in self._in_flight.items() if task.began is None]
+        if self._remote is not None:
+            for ref in self._remote.withdraw(self.claim, waiting, _WITHDRAWN):
+                self._books.take_back(self._in_flight.pop(ref), _WITHDRAWN, is_stored=True)
+            waiting = [ref for ref in waiting if not self._remote.holds(ref)]
         for ref in self._around.executor.withdraw(waiting):
-            self._books.take_back(self._in_flight.pop(ref), "withdrawn before it began")
+            self._books.take_back(self._in_flight.pop(ref), _WITHDRAWN)
 
     def _terminate_all(self, why: str, grace: float) -> None:
         for ref, task in self._in_flight.items():
+            if why == "stop" and self._remote is not None and self._remote.holds(ref):
+                continue
             task.ending = why
             self._around.executor.terminate(ref, grace)
 
     def _abandon(self) -> None:
+        """End what would die with us; what runs elsewhere is left to whoever takes over."""
         sent = self._in_flight.keys() - {task.ref for task, _ in self._books.draft.sends}
+        if self._remote is not None:
+            sent = {ref for ref in sent if not self._remote.holds(ref)}
         end_calls(self._around.executor, self._around.inbox, self._around.clock, sent,
                   min(self._around.grace, 1.0))
 
     def _end_if_nothing_is_left(self) -> None:
-        if self._in_flight or (self._mode == "running" and (self._ready or self._books.retries)):
+        if self._in_flight and not self._may_leave_the_rest():
+            return
+        if self._mode == "running" and (self._ready or self._books.retries):
             return
         self.ended = True
-        if self._mode == "stopping" and self._progress.undone and self._books.error is None:
+        stopped = self._mode == "stopping" and self._progress.undone and self._books.error is None
+        if self._in_flight or stopped:
             self._books.draft.execution = {"owner": None}
             return
         state, error = self._progress.outcome(self._books.error, cancelled=self._mode == "cancelling")
         self._books.draft.execution = {"state": state, "error": error, "owner": None,
                                        "ended_at": self._around.clock.now()}
         self._announce(cast(WorkflowEventKind, str(state)), error)
+
+    def _may_leave_the_rest(self) -> bool:
+        """Whether we are to stop, and nothing is left but calls elsewhere, which go on without us."""
+        return self._leaves_remote and self._remote is not None and self._remote.are_all()
 
     # --- time
 
@@ -204,6 +253,8 @@ class Engine:
             moments.append(self._books.retries.next_at)
         if self._books.draft.may_wait_until is not None:
             moments.append(self._books.draft.may_wait_until)
+        if self._remote is not None and self._in_flight:
+            moments.append(self._remote.moment())
         if self._ready and not self._in_flight:
             moments.append(now + SLOTS_PAUSE)
         return min(max(0.0, min(moments) - now), LONGEST_PAUSE) if moments else None
@@ -215,7 +266,7 @@ class Engine:
         for ref in self._watch.timed_out(now):
             self._end_attempt(ref, "timeout")
         if self._stop_at is not None and self._stop_at <= now:
-            self._stop_at = None
+            self._stop_at, self._leaves_remote = None, True
             self._terminate_all("stop", min(self._around.grace, 1.0))
 
     def _end_silent(self) -> None:
@@ -268,7 +319,10 @@ class Engine:
         for event in draft.events:
             self._around.emitter.emit(event)
         if draft.sends:
-            send(self._around, [task for task, _ in draft.sends])
+            tasks = [task for task, _ in draft.sends]
+            send(self._around, tasks)
+            if self._remote is not None:
+                self._remote.note_sent(tasks)
 
     def _announce(self, kind: WorkflowEventKind, error: str | None = None) -> None:
         self._books.draft.events.append(WorkflowEvent(

@@ -12,6 +12,7 @@ from aria_core.orchestrator.exceptions import InvalidWorkflowRunnerParams
 from aria_core.worker.calls import Call, CallRef, Report
 
 EXECUTOR_API = 1
+POLL_INTERVAL = 5.0
 CLOSE_GRACE = 5.0
 """Seconds that running calls have when a ``with`` block ends."""
 
@@ -19,7 +20,7 @@ CLOSE_GRACE = 5.0
 class Inbox(Protocol):
     """Where an executor's reports go and where running calls ask their questions.
 
-    Both may be used from any thread. Calling it never blocks and never raises.
+    All of it may be used from any thread. Calling it never blocks and never raises.
     """
 
     def __call__(self, report: Report) -> None:
@@ -31,12 +32,25 @@ class Inbox(Protocol):
         Blocks while it reads; raises what the asking operation is to be told.
         """
 
+    def look(self) -> None:
+        """Say that the storage may know something new of the execution's calls, or that `slots` changed.
+
+        For executors whose calls run elsewhere and are reported through the storage; a hint that may be
+        lost, doubled or wrong. Never blocks, never raises.
+        """
+
 
 class Executor(ABC):
     """Says where calls run. Made without I/O. Knows no storage, no order, no retries.
 
     Used from one engine thread. For every submitted call it gives at most one ``Started`` and exactly
     one final report, in this order; calls that were withdrawn give none.
+
+    One that survives its runner reports nothing: what it is given is an outline (no arguments, and of a
+    plugin the name alone) that says where to send a message with the call's ref. A worker claims the call
+    in the storage and leaves its report there; the executor may then say `Inbox.look`. A message may be lost
+    or doubled at no harm, and a call that nobody claims is submitted again. So it raises only for a call that
+    it can never send.
     """
 
     api: ClassVar[int] = EXECUTOR_API
@@ -46,6 +60,8 @@ class Executor(ABC):
     """Calls run outside the runner's process, and one that ends its process harms no other."""
     survives_runner: ClassVar[bool] = False
     """Calls outlive the runner: only their refs leave, the worker claims them."""
+    poll_interval: float = POLL_INTERVAL
+    """Seconds until the storage is looked into without a hint, if calls survive the runner."""
     runs_operations: ClassVar[bool] = True
     """False: nothing happens (dry); neither nodes nor attributes are touched."""
     needs_reach: ClassVar[Literal["process", "host", "network"]] = "process"

@@ -92,6 +92,7 @@ class EngineInbox:
         self._monotonic = (clock or SystemClock()).monotonic
         self._begun: dict[CallRef, Begun] = {}
         self._begins_wake = False
+        self._look_asked = False
 
     def __call__(self, report: Report) -> None:
         """Take a report."""
@@ -105,9 +106,26 @@ class EngineInbox:
             begun.ended = self._monotonic()
         self._messages.put(self._mask(report))
 
+    def masked(self, report: FinalReport) -> FinalReport:
+        """A report without what must not be stored or shown."""
+        return self._mask(report)
+
     def post(self, message: Message) -> None:
         """Take any message."""
         self._messages.put(message)
+
+    def look(self) -> None:
+        """See `Inbox.look`."""
+        if not self._look_asked:
+            self._look_asked = True
+            self._messages.put(None)
+
+    def take_look(self) -> bool:
+        """Whether somebody has said `look` since this was last asked."""
+        if not self._look_asked:
+            return False
+        self._look_asked = False  # before whoever asks looks: what is said from now on counts anew
+        return True
 
     def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
         """See `Inbox.answer`."""
@@ -118,14 +136,16 @@ class EngineInbox:
     def take(self, timeout: float | None) -> list[Message]:
         """All that has arrived; waits up to `timeout` seconds (None: without end) for the first.
 
-        Comes back with nothing, too, when there may be something that `lasts`.
+        Comes back with nothing, too, when there may be something that `lasts`, or somewhere to `look`.
         """
         messages = self._wait(LASTS if timeout is None else min(LASTS, timeout))
         if messages or (timeout is not None and timeout <= LASTS):
             return messages
         self._begins_wake = True  # before looking: whoever begins after the look wakes us
         try:
-            return [] if self._begun else self._wait(None if timeout is None else timeout - LASTS)
+            if self._begun or self._look_asked:
+                return []
+            return self._wait(None if timeout is None else timeout - LASTS)
         finally:
             self._begins_wake = False
 

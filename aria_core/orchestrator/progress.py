@@ -127,6 +127,14 @@ class TaskProgress:
         self.began, self.where, self.ending = None, "", None
         self.progress = self.progress_message = None
 
+    def adopt(self) -> None:
+        """Take over the attempt that runs elsewhere since before this runner."""
+        self.ref = CallRef(self.execution, self.row.id, self.attempts)
+
+    def note_claimed(self) -> None:
+        """Become ``started``, as the row is since a worker elsewhere has claimed the current attempt."""
+        self.state, self.stored_state = TaskState.STARTED, str(TaskState.STARTED)
+
     def begin(self, where: str, moment: float, at: datetime) -> None:
         """Note that the current attempt runs: since which reading of the clock, and since when for people."""
         self.where, self.began, self.started_at = _shown_place(where), moment, at
@@ -275,6 +283,10 @@ class Progress:
         return [task for task in self.tasks
                 if not self._waiting_for[task.row.position]
                 and task.state in (TaskState.PENDING, TaskState.RETRYING)]
+
+    def started(self) -> list[TaskProgress]:
+        """The tasks that run: of those that are stored, the ones that a worker elsewhere has."""
+        return [task for task in self.tasks if task.state == TaskState.STARTED]
 
     def finish(self, task: TaskProgress) -> list[TaskProgress]:
         """Note that a task is done; the tasks that may run because of it."""

@@ -51,6 +51,11 @@ class ReadyQueue:
         self._aside.clear()
         return taken
 
+    def occupy(self, task: TaskProgress) -> None:
+        """The task runs already: its node is busy."""
+        if task.lifecycle_node is not None:
+            self._busy.add(task.lifecycle_node)
+
     def release(self, task: TaskProgress) -> None:
         """The task does not run any more: its node is free, and what stood aside comes first."""
         node = task.lifecycle_node
@@ -146,6 +151,12 @@ class LimitedQueue:
             gate.lines.clear()
         return taken
 
+    def occupy(self, task: TaskProgress) -> None:
+        """The task runs already, whatever the limits say: it counts from now on."""
+        self._room -= 1
+        for gate in self._gates_of(task):
+            gate.room -= 1
+
     def release(self, task: TaskProgress) -> None:
         """The task does not run any more: what it counted for has room for another."""
         self._room += 1
@@ -156,7 +167,7 @@ class LimitedQueue:
     def _queue_up(self, line: _Line) -> None:
         """Have a line wait for the turn of its next task, at its gate if that is full."""
         entry = (line.tasks[0][0], line)
-        if line.stands_at is not None and not line.stands_at.room:
+        if line.stands_at is not None and line.stands_at.room <= 0:
             heapq.heappush(line.stands_at.lines, entry)
             return
         line.stands_at = None
@@ -164,7 +175,7 @@ class LimitedQueue:
 
     def _pass_gates(self, line: _Line) -> TaskProgress | None:
         """The next task of a line, if all its gates have room; else the line stands aside."""
-        line.stands_at = next((gate for gate in line.gates if not gate.room), None)
+        line.stands_at = next((gate for gate in line.gates if gate.room <= 0), None)
         if line.stands_at is not None:
             self._queue_up(line)
             return None
@@ -180,7 +191,7 @@ class LimitedQueue:
 
     def _call_next(self, gate: _Gate) -> None:
         """Have the line whose turn is next among those at a gate try again, if there is room."""
-        while gate.room and gate.lines:
+        while gate.room > 0 and gate.lines:
             turn, line = heapq.heappop(gate.lines)
             if line.stands_at is gate and line.holds(turn):
                 line.called_by = gate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from aria_core.exceptions import AriaError, StorageUnavailableError
 from aria_core.orchestrator.patience import ride_out
@@ -15,14 +15,17 @@ from aria_core.worker.outcomes import class_names
 def send(around: Surroundings, tasks: Iterable[TaskProgress]) -> None:
     """Submit the calls of the tasks' current attempts; what makes one impossible comes back as a report.
 
+    An executor that survives its runner is given outlines: who claims a call makes it.
+
     Raises ``StorageUnavailableError`` if the storage stays away.
     """
     calls: list[Call] = []
+    survives = around.executor.survives_runner
     for task in tasks:
-        if task.row.dynamic:  # it is read for, which those before it need not wait for
+        if task.row.dynamic and not survives:  # it is read for, which those before it need not wait for
             _submit(around, calls)
             calls = []
-        calls += _made(around, task)
+        calls += _made(around, task, around.calls.outline if survives else around.calls.make)
     _submit(around, calls)
 
 
@@ -37,14 +40,14 @@ def _submit(around: Surroundings, calls: Sequence[Call]) -> None:
         _refuse(around, ref, why)
 
 
-def _made(around: Surroundings, task: TaskProgress) -> list[Call]:
+def _made(around: Surroundings, task: TaskProgress, make: Callable[[TaskProgress], Call]) -> list[Call]:
     if task.was_cut_off_too_often:
         around.inbox(Failed(task.ref, ALWAYS_CUT_OFF, retry=False))
         return []
     try:
         if task.row.dynamic or task.row.plugin_id is not None:  # something must be read
-            return [ride_out(around.clock, lambda _: around.calls.make(task))]
-        return [around.calls.make(task)]
+            return [ride_out(around.clock, lambda _: make(task))]
+        return [make(task)]
     except StorageUnavailableError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever an extension raises fails this task, not the runner

@@ -26,6 +26,9 @@ class Calls(Protocol):
     def make(self, task: TaskProgress) -> Call:
         """The call for the current attempt; raises what makes it impossible."""
 
+    def outline(self, task: TaskProgress) -> Call:
+        """The call without what is for its worker alone: arguments, wrappers, code and environment."""
+
     def owns(self, edit: Edit) -> bool:
         """Whether an edit is of a node or relationship of this execution's service."""
 

@@ -19,12 +19,12 @@ class Watch:
         self._deadlines: list[tuple[float, CallRef]] = []
         self._silences: list[tuple[float, CallRef]] = []
 
-    def begin(self, task: TaskProgress) -> None:
-        """Watch an attempt that began at its `began`."""
+    def begin(self, task: TaskProgress, *, hears: bool = True) -> None:
+        """Watch an attempt that began at its `began`; not its heartbeats unless we hear them at once."""
         began = task.heard = task.began or 0.0
         if task.row.timeout is not None:
             heapq.heappush(self._deadlines, (began + task.row.timeout, task.ref))
-        if task.row.heartbeat_timeout is not None:
+        if hears and task.row.heartbeat_timeout is not None:
             heapq.heappush(self._silences, (began + task.row.heartbeat_timeout, task.ref))
 
     def moments(self) -> list[float]:

@@ -248,11 +248,21 @@ class WorkflowRunner:
         except AlreadyExistsError as error:
             raise ActiveExecutionsError(f"cannot resume execution {seen.execution}: {error}") from error
         with self._let_go_if_broken(claim):
-            _end_marked(seen.execution, [mark_of(ref, origin) for ref in unfinished])
+            # Whether a worker on this host has them or another: what is claimed goes on.
+            elsewhere = self._claimed(claim)
+            _end_marked(seen.execution, [mark_of(ref, origin) for ref in unfinished if ref not in elsewhere])
         return claim
+
+    def _claimed(self, claim: Claim) -> set[CallRef]:
+        rows = ride_out(self._clock, lambda _: self._ledger.claimed_calls(claim.execution))
+        return {row.ref for row in rows}
 
     def _finish_cancel(self, seen: Pulse) -> None:
         claim = self._take_over(seen, retry_failed=False, changes={})
+        if self._claimed(claim):  # workers must end them first
+            with ExitStack() as stack:
+                self._execute(claim, self._given_executor or self._make_executor(stack), retry_failed=False)
+            return
         end = {"state": ExecutionState.CANCELLED, "ended_at": self._clock.now(), "owner": None}
         with self._let_go_if_broken(claim):
             record(self._ledger, self._clock, claim, Batch(execution=end))

@@ -220,6 +220,10 @@ class FaultyInbox:
         """See `Inbox.answer`."""
         return self._inner.answer(ref, request)
 
+    def look(self) -> None:
+        """See `Inbox.look`."""
+        self._inner.look()
+
 
 class FaultyExecutor(Executor):
     """Another executor, with fault points around what it is asked and what it reports."""
@@ -229,7 +233,7 @@ class FaultyExecutor(Executor):
         self._points = points
         self.name = inner.name
         for capability in ("can_terminate", "isolates_calls", "survives_runner", "runs_operations",
-                           "needs_reach"):
+                           "needs_reach", "poll_interval"):
             setattr(self, capability, getattr(inner, capability))
 
     @property
@@ -239,6 +243,7 @@ class FaultyExecutor(Executor):
 
     def open(self, report: Inbox) -> None:
         """See `Executor.open`."""
+        self._inner.lent_to = self.lent_to
         self._inner.open(FaultyInbox(report, self._points))
 
     def submit(self, call: Call) -> None:

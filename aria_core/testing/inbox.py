@@ -49,6 +49,9 @@ class RecordingInbox:
             return None
         return self._answer(ref, request)
 
+    def look(self) -> None:
+        """There is no storage to look into."""
+
     def reports(self, ref: CallRef | None = None) -> list[Report]:
         """The reports so far, on one call or on all."""
         with self._news:

@@ -57,6 +57,7 @@ class Actor:
     kind: Literal["node", "relationship"]
     id: int
     name: str
+    type_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,7 @@ def call_from_json(data: Mapping[str, Any]) -> Call:
     ref, actor = known["ref"], known.get("actor")
     known["ref"] = CallRef(ref["execution"], ref["task"], ref["attempt"])
     if actor is not None:
-        known["actor"] = Actor(actor["kind"], actor["id"], actor["name"])
+        known["actor"] = Actor(actor["kind"], actor["id"], actor["name"], actor.get("type_name", ""))
     if known.get("channel") is not None:
         known["channel"] = ChannelAddress(**_known(ChannelAddress, known["channel"]))
     if known.get("plugin") is not None:

@@ -233,6 +233,9 @@ class _Relay:
     def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
         return self._inbox.answer(ref, request)
 
+    def look(self) -> None:
+        self._inbox.look()
+
 
 @hookimpl
 def aria_executor() -> type[Executor]:

@@ -99,6 +99,25 @@ def test_a_begin_that_came_before_ends_a_wait_without_end(inbox: EngineInbox) ->
     assert inbox.take(None) == []
 
 
+def test_a_look_ends_a_wait_without_end_and_is_taken_once(inbox: EngineInbox) -> None:
+    inbox.look()
+    inbox.look()
+    assert inbox.take(None) == []
+    assert inbox.take_look()
+    assert not inbox.take_look()
+
+
+def test_whoever_takes_without_end_is_woken_by_a_look(inbox: EngineInbox) -> None:
+    taken: list[Any] = []
+    taker = threading.Thread(target=lambda: taken.append(inbox.take(None)))
+    taker.start()
+    time.sleep(5 * LASTS)  # by now it waits for anything
+    inbox.look()
+    taker.join(PATIENCE)
+    assert taken == [[]]
+    assert inbox.take_look()
+
+
 def test_a_heartbeat_is_a_message_and_a_question_is_answered(inbox: EngineInbox) -> None:
     assert inbox.answer(REF, {"tell": "heartbeat", "progress": 0.5}) is None
     assert inbox.answer(REF, {"ask": "node"}) == "1/2/1 asked node"
