@@ -89,10 +89,12 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.exceptions import UndeclaredWorkflowError as UndeclaredWorkflowError
     from aria_core.orchestrator.executor import Executor as Executor
     from aria_core.orchestrator.executor import Inbox as Inbox
+    from aria_core.orchestrator.executor import Station as Station
     from aria_core.orchestrator.future_executor import FutureExecutor as FutureExecutor
     from aria_core.orchestrator.inbox_channel import InboxChannel as InboxChannel
     from aria_core.orchestrator.plugin import PluginManager as PluginManager
     from aria_core.orchestrator.plugin_environment import install_wheels as install_wheels
+    from aria_core.orchestrator.remote_worker import RemoteWorker as RemoteWorker
     from aria_core.orchestrator.secret_values import secret_values as secret_values
     from aria_core.orchestrator.task_graph import TaskGraph as TaskGraph
     from aria_core.orchestrator.tasks import OperationTask as OperationTask
@@ -237,6 +239,7 @@ _HOMES = {
     "Read": "aria_core.loader",
     "RelationshipOperationContext": "aria_core.worker.context",
     "RelationshipSpec": "aria_core.modeling.specification",
+    "RemoteWorker": "aria_core.orchestrator.remote_worker",
     "Report": "aria_core.worker.calls",
     "ResourceStorage": "aria_core.storage.resource",
     "ResumeRefusedError": "aria_core.exceptions",
@@ -248,6 +251,7 @@ _HOMES = {
     "SSH_SETTINGS": "aria_core.modeling.ssh_settings",
     "SqlModelStorage": "aria_core.storage.sql",
     "Started": "aria_core.worker.calls",
+    "Station": "aria_core.orchestrator.executor",
     "StorageError": "aria_core.exceptions",
     "StorageLostError": "aria_core.exceptions",
     "StorageUnavailableError": "aria_core.exceptions",

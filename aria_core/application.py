@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.events import Listener
     from aria_core.orchestrator.executor import Executor
     from aria_core.orchestrator.plugin import PluginManager
+    from aria_core.orchestrator.remote_worker import RemoteWorker
     from aria_core.orchestrator.workflow_runner import WorkflowRunner
     from aria_core.storage.model import ModelStorage
     from aria_core.storage.resource import ResourceStorage
@@ -158,6 +159,19 @@ class Application:
     def _configured_limits(self) -> ExecutionLimits:
         workflow = self.config.workflow
         return ExecutionLimits(workflow.max_concurrency, workflow.max_per_node, self.config.pools)
+
+    def remote_worker(self, slots: int, wake: Callable[[int], None] | None = None,
+                      environment: Iterable[str] = ()) -> RemoteWorker:
+        """A new worker on these storages, not yet open, for calls of executors that survive their runner.
+
+        See `RemoteWorker` for `wake` and `environment`.
+        """
+        from aria_core.orchestrator.remote_worker import RemoteWorker
+
+        worker = RemoteWorker(self.model_storage, self.resource_storage, self.plugin_manager, slots=slots,
+                              hooks=self.hooks, wake=wake, environment=environment)
+        self._closing.callback(worker.close, CLOSE_GRACE)
+        return worker
 
     def problems(self) -> list[HookProblem]:
         """What hook extensions find wrong, and what is wrong with them."""

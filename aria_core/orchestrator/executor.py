@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, ClassVar, Literal, Protocol, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
+from aria_core.exceptions import AriaError
 from aria_core.orchestrator.exceptions import InvalidWorkflowRunnerParams
 from aria_core.worker.calls import Call, CallRef, Report
+
+if TYPE_CHECKING:
+    from aria_core.orchestrator.remote_worker import RemoteWorker
 
 EXECUTOR_API = 1
 POLL_INTERVAL = 5.0
@@ -38,6 +43,25 @@ class Inbox(Protocol):
         For executors whose calls run elsewhere and are reported through the storage; a hint that may be
         lost, doubled or wrong. Never blocks, never raises.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """What a worker is to be, as ``aria worker`` was told, and what it needs for that."""
+
+    make_worker: Callable[[int, Callable[[int], None]], RemoteWorker]
+    """A new worker, not yet open, from its slots and whom to wake: see `RemoteWorker`."""
+    slots: int
+    queues: tuple[str, ...] = ()
+    """The queues to serve; none: the usual one."""
+    name: str | None = None
+    """What the worker is called, for people."""
+    grace: float = 30.0
+    """Seconds that running operations have when it is told to stop."""
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set by the first signal: take no more, let what runs end within the grace."""
+    hurry: threading.Event = field(default_factory=threading.Event)
+    """Set by the second signal: end what runs."""
 
 
 class Executor(ABC):
@@ -113,6 +137,16 @@ class Executor(ABC):
         What runs elsewhere need not be named: it is found by its mark.
         """
         return frozenset()
+
+    def serve(self, station: Station) -> None:
+        """Be a worker of this executor, on whatever host, until told to stop; `aria worker` calls it.
+
+        For executors whose calls survive the runner: take refs from where `submit` sends them, and have a
+        `RemoteWorker` of the station run them. Blocks; it need not be open. Returns when ``station.stop`` is
+        set, or by signals of its own; then no call of it runs any more.
+        """
+        raise AriaError(f"the executor {self.name or type(self).__name__} has no workers of its own: its "
+                        "calls run where their runner does")
 
     @abstractmethod
     def close(self, grace: float) -> None:

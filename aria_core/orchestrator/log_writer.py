@@ -43,6 +43,7 @@ class LogWriter:
         self._characters = 0
         self._unsaved: list[LogRow] = []
         self._changed = threading.Condition()
+        self._storing = threading.Lock()
         self._closed = False
         self._dropped = 0
         self._thread: threading.Thread | None = None
@@ -75,6 +76,19 @@ class LogWriter:
             if self._thread is None:
                 self._thread = begin_thread(self._run, "aria-logs")
 
+    def settle(self) -> bool:
+        """Commit at once what was taken before; False if the storage is away."""
+        with self._changed:
+            if not self._waiting and not self._unsaved:
+                return True
+        with self._storing:
+            left = len(self._waiting) + MAX_BATCH  # a batch that waits by itself may be a small one
+            while left > 0:
+                if not self._store_next():
+                    return not self._unsaved
+                left -= MAX_BATCH
+        return True
+
     def close(self) -> None:
         """Commit what waits and end; what cannot be committed any more is reported and lost."""
         with self._changed:
@@ -100,6 +114,10 @@ class LogWriter:
 
     def _store(self) -> bool:
         """Commit one batch; False if there was none or the storage is away."""
+        with self._storing:  # one batch after the other, whoever stores it: they keep their order
+            return self._store_next()
+
+    def _store_next(self) -> bool:
         if not self._unsaved:
             with self._changed:
                 most = min(MAX_BATCH, len(self._waiting))

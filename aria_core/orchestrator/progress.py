@@ -180,7 +180,7 @@ class TaskProgress:
 
     def counts_as_lost(self, report: Failed | Lost) -> bool:
         """Whether its attempt vanished; one that we ended because its time was over has failed."""
-        return isinstance(report, Lost) and self.ending != "timeout"
+        return isinstance(report, Lost) and self.ending != "timeout" and report.reason != "timed_out"
 
     def _was_last(self, report: Failed | Lost) -> bool:
         if self.row.ignore_failure or (isinstance(report, Failed) and not self._may_retry(report)):
@@ -235,7 +235,7 @@ def failure_text(report: Failed | Lost, task: TaskProgress) -> str:
     """Why an attempt did not succeed, for people."""
     if isinstance(report, Failed):
         return storable(report.error, _REASON_LIMIT)
-    if task.ending == "timeout":
+    if task.ending == "timeout" or report.reason == "timed_out":
         return f"timed out after {task.row.timeout:g} s"
     if task.ending == "heartbeat":
         return f"the attempt was lost: no heartbeat for {task.row.heartbeat_timeout:g} s"

@@ -60,6 +60,12 @@ class ServiceSecrets(SecretValues):
                  if name not in _SETTINGS and (evaluated is not None or name not in task.dynamic))
         self.add(*(arguments.get(name) for name in known))
 
+    def learn_attributes(self, model: ModelStorage, service: int) -> None:
+        """The secret attributes as they are now are hidden: operations on other hosts may change them."""
+        if self._attributes:
+            with model.read_session() as session:
+                self.add(*(each.value for each in session.scalars(_attributes(service))))
+
     def hide_in_report(self, report: FinalReport) -> FinalReport:
         """A report without secret values in its error, traceback and result; edits stay as they are."""
         if not isinstance(report, Lost) and report.edits:
