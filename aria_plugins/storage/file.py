@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PARTS = ".parts"
+_ABANDONED = 86_400
+"""Seconds after which a part in a shared directory is nobody's any more."""
 _UNAVAILABLE = frozenset({
     errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE,
     errno.ESTALE, errno.EFBIG})
@@ -30,12 +33,18 @@ class FileStorage(ResourceStorage):
 
     Every step from `directory` to a file opens one folder and follows no link, so nothing that lies in
     there leads outside. A file is written under ``.parts``, synchronised and then moved to its place.
+
+    With `shared` the directory is one that every host has mounted at the same place and that the same user
+    may write everywhere. Its file system must rename atomically, show a file that was closed to whoever
+    opens it afterwards, and take ``fsync`` of files and folders; locks are not needed.
     """
 
     reach: Literal["process", "host", "network"] = "host"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, shared: bool = False) -> None:
         self._directory = Path(directory)
+        self._shared = shared
+        self.reach = "network" if shared else "host"
 
     def open(self) -> None:
         """Make the directory, and remove what writers that were killed have left behind."""
@@ -49,8 +58,8 @@ class FileStorage(ResourceStorage):
         """Nothing is held between calls."""
 
     def spec(self) -> tuple[str, Mapping[str, Any]]:
-        """Its class and its directory."""
-        keywords = {"directory": str(self._directory.absolute())}
+        """Its class, its directory and whether that is shared."""
+        keywords = {"directory": str(self._directory.absolute()), "shared": self._shared}
         return f"{type(self).__module__}:{type(self).__qualname__}", keywords
 
     def read(self, key: str) -> bytes:
@@ -142,7 +151,8 @@ class FileStorage(ResourceStorage):
             _make_folder(root, _PARTS)
             number = os.open(_PARTS, _FOLDER, dir_fd=root)
             stack.callback(os.close, number)
-            fcntl.flock(number, fcntl.LOCK_SH)
+            if not self._shared:  # a network's file system may have no locks, or only such as its host sees
+                fcntl.flock(number, fcntl.LOCK_SH)
             yield number
 
     def _open_root(self, stack: ExitStack) -> int:
@@ -154,12 +164,17 @@ class FileStorage(ResourceStorage):
     def _sweep(self) -> None:
         number = os.open(self._directory / _PARTS, _FOLDER)
         try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not self._shared:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            before = time.time() - _ABANDONED if self._shared else float("inf")
             with os.scandir(number) as parts:
                 for part in parts:
-                    _discard(number, part.name)
+                    if part.stat(follow_symlinks=False).st_mtime < before:
+                        _discard(number, part.name)
         except BlockingIOError:
             return  # somebody is writing; what is left over can wait for a quieter start
+        except FileNotFoundError:
+            return  # another host moved it to its place, or swept it, at that moment
         finally:
             os.close(number)
 

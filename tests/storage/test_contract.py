@@ -38,7 +38,14 @@ class TestFileStorage(ResourceStorageContract):
         storage.close()
 
 
+class TestSharedFileStorage(ResourceStorageContract):
+    @pytest.fixture
+    def storage(self, tmp_path: Path) -> Iterator[ResourceStorage]:
+        with FileStorage(tmp_path / "resources", shared=True) as storage:
+            yield storage
+
+
 def test_the_reach_of_what_ships_is_what_executors_count_on(tmp_path: Path) -> None:
     urls = ("sqlite://", f"sqlite:///{tmp_path}/aria.db", "postgresql://host/name")
     assert [SqlStorage(url).reach for url in urls] == ["process", "host", "network"]
-    assert FileStorage(tmp_path).reach == "host"
+    assert [FileStorage(tmp_path, shared=each).reach for each in (False, True)] == ["host", "network"]

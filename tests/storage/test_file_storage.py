@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import shutil
@@ -11,7 +12,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,32 @@ def test_what_a_dead_writer_left_is_swept_but_not_what_a_living_one_writes(tmp_p
         assert (tmp_path / ".parts" / "left").exists()
     FileStorage(tmp_path).open()
     assert not (tmp_path / ".parts" / "left").exists()
+
+
+def test_hosts_that_share_a_directory_need_no_locks(tmp_path: Path) -> None:
+    one, other = (FileStorage(tmp_path, shared=True) for _ in range(2))
+    one.open()
+    (tmp_path / ".parts" / "being-written").write_bytes(b"half")  # by a host whose locks we do not see
+    abandoned = tmp_path / ".parts" / "abandoned"
+    abandoned.write_bytes(b"half")
+    os.utime(abandoned, (0, 0))
+    with locked(tmp_path / ".parts"):
+        other.open()
+        other.put("service/1/file", b"bytes")
+        assert one.read("service/1/file") == b"bytes"
+        assert other.delete("service/1")
+    assert [each.name for each in (tmp_path / ".parts").iterdir()] == ["being-written"]
+
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """The directory with a lock that keeps everybody else from locking it."""
+    number = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def test_a_file_that_cannot_be_written_whole_leaves_the_old_one(
