@@ -16,7 +16,8 @@ from aria_core.exceptions import AriaError, ExtensionBrokenError, ExtensionSetti
 
 MASK = "***"
 
-_SECRET_KEY = re.compile(r"(?i)(pass(word|wd|phrase)?|secret|token|credentials?|private_key|api_?key)$")
+_SECRET_KEY = re.compile(
+    r"(?i)(pass(word|wd|phrase)?|secret|token|credentials?|(private|secret|access|api)_?key)$")
 _URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^/@\s:]*:)[^/\s]+(?=@)", re.IGNORECASE)
 
 T = TypeVar("T")

@@ -156,6 +156,28 @@ def model_storage(model_storage_url: str) -> Iterator[ModelStorage]:
         yield storage
 
 
+@pytest.fixture(scope="session")
+def object_server() -> Iterator[Any]:
+    """A real object store that speaks S3."""
+    from aria_core.testing.object_server import ObjectServer
+
+    server = ObjectServer(Path(tempfile.mkdtemp(prefix="aria-s3-")))
+    server.start()
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture
+def own_object_server() -> Iterator[Any]:
+    """An object store that only this test uses, and may kill."""
+    from aria_core.testing.object_server import ObjectServer
+
+    server = ObjectServer(Path(tempfile.mkdtemp(prefix="aria-s3-own-")))
+    server.start()
+    yield server
+    server.cleanup()
+
+
 @pytest.fixture
 def resource_storage(tmp_path: Path) -> Iterator[ResourceStorage]:
     """An opened, empty directory of resources."""

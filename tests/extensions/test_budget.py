@@ -14,7 +14,7 @@ import aria_core
 from aria_core import exceptions
 
 HEAVY = ("sqlalchemy", "networkx", "pluggy", "stevedore", "msgspec", "jinja2", "yaml", "click", "rich",
-         "celery", "kombu", "redis", "amqp")
+         "celery", "kombu", "redis", "amqp", "obstore")
 
 
 def modules_after(program: str) -> set[str]:
