@@ -64,9 +64,9 @@ class QueueContract:
         execution = queue_execution(storage, "shop")
         (claim,) = storage.ledger.claim_queued(OWNER, 1)
         storage.ledger.release(claim)
-        (again,) = storage.ledger.claim_queued(NEW_OWNER, 1)
-        assert again == Claim(execution, 2, 2, "pending")
-        begun = storage.ledger.create_graph(again, [], (), MOMENT)
+        again = storage.ledger.claim_queued(NEW_OWNER, 1)
+        assert again == [Claim(execution, 2, 2, "pending")]
+        begun = storage.ledger.create_graph(again[0], [], (), MOMENT)
         storage.ledger.release(begun)
         assert storage.ledger.claim_queued(OWNER, 1) == []  # it has a graph: taken over, not begun anew
 
