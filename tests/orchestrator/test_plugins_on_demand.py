@@ -223,6 +223,20 @@ def test_a_storage_that_cannot_take_the_archive_stops_the_install(
     assert (leftovers(tmp_path / "one"), len(model_storage.plugin.list())) == ([], 0)
 
 
+def test_a_storage_that_is_away_is_told_and_asked_again_by_the_next(
+        model_storage: ModelStorage, archive: Path, tmp_path: Path) -> None:
+    place, away = tmp_path / "resources", tmp_path / "away"
+    with FileStorage(place) as resources:
+        plugin = PluginManager(model_storage, tmp_path / "one", resources=resources).install(archive)
+        place.rename(away)
+        two = PluginManager(model_storage, tmp_path / "two", resources=resources)
+        with pytest.raises(StorageUnavailableError, match="is gone"):
+            two.environment(plugin)
+        assert leftovers(tmp_path / "two") == []
+        away.rename(place)
+        assert two.environment(plugin).archive == plugin.sha256
+
+
 # --- processes
 
 NEEDS = """
