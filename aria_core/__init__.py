@@ -95,6 +95,8 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.plugin import PluginManager as PluginManager
     from aria_core.orchestrator.plugin_environment import install_wheels as install_wheels
     from aria_core.orchestrator.remote_worker import RemoteWorker as RemoteWorker
+    from aria_core.orchestrator.runner_service import RunnerEvent as RunnerEvent
+    from aria_core.orchestrator.runner_service import RunnerService as RunnerService
     from aria_core.orchestrator.secret_values import secret_values as secret_values
     from aria_core.orchestrator.task_graph import TaskGraph as TaskGraph
     from aria_core.orchestrator.tasks import OperationTask as OperationTask
@@ -245,6 +247,8 @@ _HOMES = {
     "ResumeRefusedError": "aria_core.exceptions",
     "RetryPolicy": "aria_core.modeling.retries",
     "Secret": "aria_core.settings",
+    "RunnerEvent": "aria_core.orchestrator.runner_service",
+    "RunnerService": "aria_core.orchestrator.runner_service",
     "SecretValues": "aria_core.modeling.masking",
     "Service": "aria_core.modeling.models",
     "ServiceTemplate": "aria_core.modeling.models",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from aria_core.config import Config, DriverSection
@@ -32,9 +32,12 @@ if TYPE_CHECKING:
     from aria_core.orchestrator.events import Listener
     from aria_core.orchestrator.executor import Executor
     from aria_core.orchestrator.plugin import PluginManager
+    from aria_core.orchestrator.queued_runner import QueueRunner
     from aria_core.orchestrator.remote_worker import RemoteWorker
+    from aria_core.orchestrator.runner_service import RunnerEvent, RunnerService
     from aria_core.orchestrator.workflow_runner import WorkflowRunner
     from aria_core.storage.model import ModelStorage
+    from aria_core.storage.records import Claim, Pulse
     from aria_core.storage.resource import ResourceStorage
 
 CLOSE_GRACE = 5.0
@@ -117,10 +120,14 @@ class Application:
         The keywords of ``[executor]`` go to the extension they were written for, not to another.
         Raises ``ConfigurationError`` if its calls could not reach the storages.
         """
+        executor = self._new_executor(use)
+        self._closing.callback(executor.close, CLOSE_GRACE)
+        return executor
+
+    def _new_executor(self, use: str | None) -> Executor:
         executor = self._made(EXECUTORS, "executor", use)
         executor.name = use or self.config.use("executor")
         self._check_reach(executor, executor.name)
-        self._closing.callback(executor.close, CLOSE_GRACE)
         return executor
 
     def runner(self, *, execution_id: int | None = None, service_id: int | None = None,
@@ -129,7 +136,7 @@ class Application:
                task_retry_interval: float | None = None, task_retry: RetryPolicy | None = None,
                retry_budget: int | None = None, max_concurrency: int | None = None,
                max_per_node: int | None = None, pools: Mapping[str, int] | None = None,
-               listeners: Iterable[Listener] = ()) -> WorkflowRunner:
+               listeners: Iterable[Listener] = (), queued: bool = False) -> WorkflowRunner:
         """A runner on these storages, with these hooks; see `WorkflowRunner`.
 
         What is left out comes from the configuration, of `task_retry` each value by itself;
@@ -137,7 +144,12 @@ class Application:
         attempts of the whole execution may fail. A resume takes no limits (`max_concurrency`,
         `max_per_node`, `pools`) from the configuration: it keeps those that are stored. `listeners` are
         called with every event of the execution, as hook extensions are, from one thread.
+
+        With `queued` nothing is run here: a new execution is left to whoever serves the queue (see
+        `runner_service`) at once, one that exists when `execute` is called, and that of them runs it with
+        the executor it is configured with, unless one is given here.
         """
+        from aria_core.orchestrator.queued_runner import QueuingRunner
         from aria_core.orchestrator.surroundings import ListenedHooks
         from aria_core.orchestrator.workflow_runner import HookedRunner
 
@@ -147,14 +159,47 @@ class Application:
         if execution_id is None:
             limits = limits.over(self._configured_limits())
         budget = workflow.retry_budget if retry_budget is None else retry_budget
-        return HookedRunner(
+        if executor is None and not queued:
+            executor = self.executor()
+        return (QueuingRunner if queued else HookedRunner)(
             ListenedHooks(self.hooks, tuple(listeners)), ExecutionRetries(retry, budget),
             self.model_storage, self.resource_storage, self.plugin_manager, execution_id=execution_id,
             service_id=service_id, workflow_name=workflow_name, inputs=inputs,
-            executor=executor or self.executor(),
+            executor=executor,
             task_max_attempts=workflow.task_max_attempts if task_max_attempts is None else task_max_attempts,
             task_retry_interval=retry.interval if task_retry_interval is None else task_retry_interval,
             max_concurrency=limits.max_concurrency, max_per_node=limits.max_per_node, pools=limits.pools)
+
+    def runner_service(self, tell: Callable[[RunnerEvent], None], *, executor: str | None = None,
+                       executions: int | None = None, poll_interval: float | None = None,
+                       name: str = "") -> RunnerService:
+        """What runs the executions of the queue; see `RunnerService`.
+
+        `executor` names the one that is used where an execution names none. What is left out comes from
+        the configuration. Raises what is wrong with the executor.
+        """
+        from aria_core.orchestrator.runner_service import RunnerService
+
+        self._new_executor(executor).close(0.0)  # it had better be found wrong now
+        settings, _ = self.config.runner, (self.hooks, self.resource_storage, self.plugin_manager)
+        return RunnerService(
+            self.model_storage.ledger, partial(self._queue_runner, executor), tell=tell, name=name,
+            executions=settings.executions if executions is None else executions,
+            poll_interval=settings.poll_interval if poll_interval is None else poll_interval)
+
+    @contextmanager
+    def _queue_runner(self, use: str | None, got: Claim | Pulse,
+                      owner: Mapping[str, Any]) -> Iterator[QueueRunner]:
+        from aria_core.orchestrator.queued_runner import QueueRunner
+
+        wanted = self.model_storage.execution.get(got.execution).executor
+        executor = self._new_executor(wanted or use)
+        try:
+            yield QueueRunner(
+                self.hooks, ExecutionRetries(), self.model_storage, self.resource_storage, self.plugin_manager,
+                got=got, owner=owner, executor=executor)
+        finally:
+            executor.close(CLOSE_GRACE)
 
     def _configured_limits(self) -> ExecutionLimits:
         workflow = self.config.workflow

@@ -7,6 +7,7 @@ chooses another extension drops the keywords given for the one before.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -35,7 +36,11 @@ LogLevel: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat: TypeAlias = Literal["text", "json"]
 DriverSection: TypeAlias = Literal["executor", "model_storage", "resource_storage"]
 
-S = TypeVar("S", "PluginSettings", "WorkflowSettings", "LoggingSettings", "HookSettings")
+S = TypeVar("S", "PluginSettings", "WorkflowSettings", "RunnerSettings", "LoggingSettings", "HookSettings")
+
+
+LONGEST_POLL = 3600.0
+"""Seconds between two looks at the queue of who has all the time in the world."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,24 @@ _POLICY_KEYS = MappingProxyType({
 
 
 @dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """``[runner]``: how ``aria runner`` serves the queue."""
+
+    executions: int = 4
+    poll_interval: float = 0.5
+    grace: float = 30.0
+
+    def __post_init__(self) -> None:
+        if self.executions < 1:
+            raise ValueError(f"executions is {self.executions}; accepted is 1 and more")
+        if not 0 < self.poll_interval <= LONGEST_POLL:
+            raise ValueError(f"poll_interval is {self.poll_interval}; accepted is a number of seconds "
+                             f"above 0, at most {LONGEST_POLL:g}")
+        if not 0 <= self.grace < math.inf:
+            raise ValueError(f"grace is {self.grace}; accepted is a number of seconds")
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingSettings:
     """``[logging]``: the program's own log, on standard error or in a file."""
 
@@ -123,6 +146,7 @@ class Config:
         """The files that were read, the user's first."""
         self.plugins = self._section(PluginSettings, "plugins")
         self.workflow = self._section(WorkflowSettings, "workflow")
+        self.runner = self._section(RunnerSettings, "runner")
         self.logging = self._section(LoggingSettings, "logging")
         self.pools = self._pools()
         """The sizes of pools, by name."""
@@ -232,12 +256,13 @@ def _defaults() -> Layer:
         "resource_storage": {"use": "file", "directory": str(data / "resources")},
         "plugins": {"directory": str(data / "plugins"), "require_pin": False},
         "workflow": _field_defaults(WorkflowSettings),
+        "runner": _field_defaults(RunnerSettings),
         "logging": _field_defaults(LoggingSettings),
         "hooks": {"disable": []},
     }
     return table_layer(values, DEFAULT_SOURCE, data)
 
 
-def _field_defaults(kind: type[WorkflowSettings] | type[LoggingSettings]) -> dict[str, Any]:
+def _field_defaults(kind: type[WorkflowSettings | RunnerSettings | LoggingSettings]) -> dict[str, Any]:
     made = kind()
     return {each.name: getattr(made, each.name) for each in fields(kind)}

@@ -17,7 +17,7 @@ FILE_NAME = "aria.toml"
 DEFAULT_SOURCE = "default"
 
 DRIVER_SECTIONS = ("executor", "model_storage", "resource_storage")
-SECTIONS = (*DRIVER_SECTIONS, "plugins", "workflow", "pools", "logging", "hooks")
+SECTIONS = (*DRIVER_SECTIONS, "plugins", "workflow", "pools", "runner", "logging", "hooks")
 
 _VARIABLE = re.compile(r"ARIA_(?!SECRET_)(?P<path>[A-Za-z0-9]\w*?__\w+)")
 _SQLITE = re.compile(r"(?P<scheme>sqlite(?:\+\w+)?:///)(?P<path>(?!/|:memory:|file:)[^?]+)(?P<rest>.*)")

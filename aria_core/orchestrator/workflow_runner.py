@@ -63,6 +63,7 @@ class WorkflowRunner:
 
     _hooks: RunnerHooks = NoHooks()
     _retries: ExecutionRetries = ExecutionRetries()
+    _is_queued = False
 
     def __init__(self, model_storage: ModelStorage,  # noqa: PLR0917 - the seed's signature
                  resource_storage: ResourceStorage, plugin_manager: PluginManager | None,
@@ -87,8 +88,9 @@ class WorkflowRunner:
             return
         self._new = NewExecution(
             service_id or 0, workflow_name or "", dict(inputs or {}),
-            {**this_process(), "claim": secrets.token_hex(8)},
-            executor=_executor_name(executor), dry=executor is not None and not executor.runs_operations,
+            {**this_process(), "claim": secrets.token_hex(8)}, queued=self._is_queued,
+            executor=_executor_name(executor, "" if self._is_queued else DEFAULT_EXECUTOR),
+            dry=executor is not None and not executor.runs_operations,
             task_max_attempts=task_max_attempts, task_retry_interval=task_retry_interval,
             task_retry=self._retries.policy.rules_to_json(),
             retry_budget=self._retries.budget if self._retries.budget != -1 else None,
@@ -244,7 +246,7 @@ class WorkflowRunner:
         origin = origin_of(self._model.service.get(seen.service))
         try:
             claim: Claim = self._ledger.claim_existing(
-                seen, this_process(), retry_failed=retry_failed, changes=changes)
+                seen, self._identity(), retry_failed=retry_failed, changes=changes)
         except AlreadyExistsError as error:
             raise ActiveExecutionsError(f"cannot resume execution {seen.execution}: {error}") from error
         with self._let_go_if_broken(claim):
@@ -256,6 +258,9 @@ class WorkflowRunner:
     def _claimed(self, claim: Claim) -> set[CallRef]:
         rows = ride_out(self._clock, lambda _: self._ledger.claimed_calls(claim.execution))
         return {row.ref for row in rows}
+
+    def _identity(self) -> Mapping[str, Any]:
+        return this_process()
 
     def _finish_cancel(self, seen: Pulse) -> None:
         claim = self._take_over(seen, retry_failed=False, changes={})
@@ -315,9 +320,9 @@ def _check_retries(max_attempts: int, retry_interval: float) -> None:
             f"task_retry_interval is {retry_interval}; it is a number of seconds, at least 0")
 
 
-def _executor_name(executor: Executor | None) -> str:
+def _executor_name(executor: Executor | None, default: str) -> str:
     if executor is None:
-        return DEFAULT_EXECUTOR
+        return default
     return executor.name or type(executor).__name__.removesuffix("Executor").lower()
 
 

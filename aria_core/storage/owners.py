@@ -48,4 +48,7 @@ def is_gone(owner: Mapping[str, Any] | None) -> bool | None:
 
 def describe_owner(owner: Mapping[str, Any] | None) -> str:
     """An owner for people."""
-    return "nobody" if owner is None else f"process {owner.get('pid')} on {owner.get('host')}"
+    if owner is None:
+        return "nobody"
+    name = f"{owner['name']}, " if owner.get("name") else ""
+    return f"{name}process {owner.get('pid')} on {owner.get('host')}"

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
+from .active import active
 from .inputs import read_inputs
 from .printing import show_fields, show_table, tell
 from .program import Program, pass_program
-from .running import chosen_executor, new_run
+from .running import chosen_executor, leave_to_queue, new_run
 from .shown import ACTIVE, secrets_of, shown_state
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def executions() -> None:
     """Start, resume, cancel and look at executions."""
 
 
+executions.add_command(active)
+
+
 @executions.command("start")
 @click.argument("service")
 @click.argument("workflow")
@@ -40,19 +44,20 @@ def executions() -> None:
 @options.retry_interval
 @options.retry_budget
 @options.limits
+@options.queue
 @options.as_json
 @pass_program
 def start(  # noqa: PLR0917 - click hands one argument for each option
         program: Program, /, service: str, workflow: str, given: tuple[str, ...],
-        inputs_file: Path | None, executor: str | None, dry: bool, task_max_attempts: int | None,
-        task_retry_interval: float | None, retry_budget: int | None, as_json: bool, **limits: Any) -> int:
+        inputs_file: Path | None, executor: str | None, dry: bool, queue: bool, as_json: bool,
+        **settings: Any) -> int:
     """Run WORKFLOW on SERVICE to its end."""
     row = program.model.service.get_by_name(service)
     inputs = read_inputs(given, inputs_file, workflow_types(row, workflow))
-    run = new_run(program, as_json, service_id=row.id, workflow_name=workflow, inputs=inputs,
-                  executor=chosen_executor(program, executor, dry), task_max_attempts=task_max_attempts,
-                  task_retry_interval=task_retry_interval, retry_budget=retry_budget, **limits)
-    return run.carry_out()
+    wanted = {"service_id": row.id, "workflow_name": workflow, "inputs": inputs, **settings}
+    if queue:
+        return leave_to_queue(program, as_json, executor, dry, **wanted)
+    return new_run(program, as_json, executor=chosen_executor(program, executor, dry), **wanted).carry_out()
 
 
 def workflow_types(service: Service, workflow: str) -> dict[str, str]:
@@ -66,10 +71,12 @@ def workflow_types(service: Service, workflow: str) -> dict[str, str]:
 @click.option("--retry-failed", is_flag=True, help="Run the tasks that failed again, with new attempts.")
 @options.executor
 @options.limits
+@options.queue
 @options.as_json
 @pass_program
-def resume(program: Program, /, execution: int, retry_failed: bool, executor: str | None, as_json: bool,
-           **limits: Any) -> int:
+def resume(  # noqa: PLR0917 - click hands one argument for each option
+        program: Program, /, execution: int, retry_failed: bool, executor: str | None, queue: bool,
+        as_json: bool, **limits: Any) -> int:
     """Go on with an execution that was stopped, cancelled, failed or left by its runner.
 
     Operations that succeeded do not run again. Limits stay as they are, but for those that are given.
@@ -78,6 +85,9 @@ def resume(program: Program, /, execution: int, retry_failed: bool, executor: st
     if row.state == "succeeded":
         tell(f"execution {execution} has succeeded; there is nothing to resume")
         return 0
+    if queue:
+        return leave_to_queue(program, as_json, executor, dry=False, retry_failed=retry_failed,
+                              execution_id=execution, **limits)
     run = new_run(program, as_json, execution_id=execution,
                   executor=chosen_executor(program, executor, row.dry and executor is None), **limits)
     return run.carry_out(retry_failed)
@@ -129,7 +139,7 @@ def list_executions(program: Program, service: str | None, as_json: bool) -> Non
 def _row(execution: Execution) -> dict[str, Any]:
     return {"id": execution.id, "service": execution.service.name, "workflow": execution.workflow_name,
             "state": execution.state, "status": shown_state(execution), "dry": execution.dry,
-            "executor": execution.executor, "created_at": execution.created_at,
+            "queued": execution.queued, "executor": execution.executor, "created_at": execution.created_at,
             "started_at": execution.started_at, "ended_at": execution.ended_at, "error": execution.error}
 
 

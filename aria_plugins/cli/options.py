@@ -31,7 +31,6 @@ retry_budget = click.option("--retry-budget", type=int, metavar="N",
                             help="Fail after N failed attempts of all tasks together; -1: without end.")
 
 
-
 def _sizes(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> dict[str, int]:
     sizes = {}
     for each in given:
@@ -56,5 +55,7 @@ def limits(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how much of an execution runs at once."""
     return _max_concurrency(_max_per_node(_pools(command)))
 
+
+queue = click.option("--queue", is_flag=True, help="Leave it to an 'aria runner', and return at once.")
 
 loader = click.option("--loader", metavar="NAME", help="The loader to use, instead of asking each.")

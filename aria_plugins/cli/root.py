@@ -28,6 +28,7 @@ WORDS: Mapping[str, str] = MappingProxyType({
     "workflows": "Look at workflows.",
     "executions": "Start, resume, cancel and look at executions.",
     "worker": "Run operations for runners on any host.",
+    "runner": "Run the executions of the queue.",
     "logs": "Look at the logs of executions.",
     "plugins": "Make, install and look at plugins.",
     "extensions": "Look at extensions and what is wrong with them.",

@@ -14,7 +14,7 @@ from . import options
 from .executions import workflow_types
 from .inputs import read_inputs
 from .program import Program, pass_program
-from .running import chosen_executor, new_run
+from .running import chosen_executor, leave_to_queue, new_run
 from .templates import change, input_types, load, store
 
 if TYPE_CHECKING:
@@ -45,15 +45,15 @@ class Wish:
 @options.retry_interval
 @options.retry_budget
 @options.limits
+@options.queue
 @options.loader
 @options.as_json
 @pass_program
 def run(  # noqa: PLR0917 - click hands one argument for each option
         program: Program, /, template: Path, workflow: str, service: str | None,
         given: tuple[str, ...], inputs_file: Path | None, workflow_given: tuple[str, ...],
-        executor: str | None, dry: bool, task_max_attempts: int | None, task_retry_interval: float | None,
-        retry_budget: int | None, loader: str | None, as_json: bool,
-        **limits: Any) -> int:
+        executor: str | None, dry: bool, queue: bool, loader: str | None, as_json: bool,
+        **settings: Any) -> int:
     """Make a service of TEMPLATE and run a workflow on it.
 
     The template and the service are stored under the template's name. If that service exists, the
@@ -66,9 +66,12 @@ def run(  # noqa: PLR0917 - click hands one argument for each option
     with ExitStack() as undo:
         row = _service(program, loaded, wish, undo)
         inputs = read_inputs(workflow_given, None, workflow_types(row, workflow))
-        new = new_run(program, as_json, service_id=row.id, workflow_name=workflow, inputs=inputs,
-                      executor=chosen, task_max_attempts=task_max_attempts,
-                      task_retry_interval=task_retry_interval, retry_budget=retry_budget, **limits)
+        wanted = {"service_id": row.id, "workflow_name": workflow, "inputs": inputs, **settings}
+        if queue:
+            code = leave_to_queue(program, as_json, executor, dry, **wanted)
+            undo.pop_all()
+            return code
+        new = new_run(program, as_json, executor=chosen, **wanted)
         undo.pop_all()
     return new.carry_out()
 

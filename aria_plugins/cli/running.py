@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GRACE = 30.0
 """Seconds that running operations have after the first signal."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def chosen_executor(program: Program, name: str | None, dry: bool) -> Executor:
@@ -61,6 +61,22 @@ def new_run(program: Program, as_json: bool = False, **arguments: Any) -> Run:
     interruption = Interruption()
     runner = program.application.runner(listeners=(interruption.see, progress), **arguments)
     return Run(program, runner, progress, interruption, as_json)
+
+
+def leave_to_queue(program: Program, as_json: bool, executor: str | None, dry: bool,
+                   retry_failed: bool = False, **arguments: Any) -> int:
+    """Leave an execution to whoever serves the queue, and say so; `arguments` as for `new_run`."""
+    chosen = chosen_executor(program, executor, dry) if executor or dry else None
+    runner = program.application.runner(executor=chosen, queued=True, **arguments)
+    state, number = runner.execute(retry_failed), runner.execution_id
+    if as_json:
+        show_json({"execution": number, "service": runner.service.name, "state": state, "queued": True})
+    elif state == "succeeded":
+        tell(f"execution {number} has succeeded; there is nothing to resume")
+    else:
+        tell(f"execution {number} is in the queue; an 'aria runner' runs it, 'aria executions show {number}' "
+             "tells how far it is")
+    return 0
 
 
 def _execute(runner: WorkflowRunner, retry_failed: bool) -> str:
@@ -123,7 +139,7 @@ class Interruption:
     def handling(self, runner: WorkflowRunner) -> Iterator[None]:
         """Have the signals stop `runner` until the end of the block."""
         self._runner = runner
-        before = {each: signal.signal(each, self._take) for each in _SIGNALS if not _is_unwanted(each)}
+        before = {each: signal.signal(each, self._take) for each in SIGNALS if not is_unwanted(each)}
         try:
             yield
         finally:
@@ -148,16 +164,16 @@ class Interruption:
         if len(self._seen) > 2:
             raise KeyboardInterrupt
         self._stop()
-        _write(f"aria: stopping; running operations have {GRACE:g} s to end, a second signal ends them\n"
+        write(f"aria: stopping; running operations have {GRACE:g} s to end, a second signal ends them\n"
                if len(self._seen) == 1 else "aria: ending what runs\n")
 
 
-def _is_unwanted(number: int) -> bool:
+def is_unwanted(number: int) -> bool:
     """Whether whoever started us wants us to outlive the terminal, as ``nohup`` does."""
     return number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
-def _write(sentence: str) -> None:
+def write(sentence: str) -> None:
     """Print from a signal handler, where the streams may be in use."""
     try:
         os.write(2, sentence.encode())

@@ -17,6 +17,8 @@ def shown_state(execution: Execution) -> str:
     """The state for people: an execution that nobody runs any more says so."""
     from aria_core import is_gone
 
+    if execution.state in ACTIVE and execution.queued and execution.owner is None:
+        return f"{execution.state} (queued)"
     if execution.state in ACTIVE and is_gone(execution.owner):
         return f"{execution.state} (no runner)"
     return execution.state
