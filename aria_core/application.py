@@ -196,8 +196,8 @@ class Application:
         executor = self._new_executor(wanted or use)
         try:
             yield QueueRunner(
-                self.hooks, ExecutionRetries(), self.model_storage, self.resource_storage, self.plugin_manager,
-                got=got, owner=owner, executor=executor)
+                self.hooks, ExecutionRetries(), self.model_storage, self.resource_storage,
+                self.plugin_manager, got=got, owner=owner, executor=executor)
         finally:
             executor.close(CLOSE_GRACE)
 

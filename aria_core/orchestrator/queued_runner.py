@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aria_core.modeling.retries import ExecutionRetries
@@ -63,6 +63,8 @@ class QueueRunner(HookedRunner):
                  owner: Mapping[str, Any], **keywords: Any) -> None:
         super().__init__(hooks, retries, *arguments, execution_id=got.execution, **keywords)
         self._owner = owner
+        self.when_claimed: Callable[[], None] = lambda: None
+        """Called when the execution is ours, before anything of it is run."""
         self._left = got if isinstance(got, Pulse) else None
         self._claim = got if isinstance(got, Claim) else None
 
@@ -75,6 +77,10 @@ class QueueRunner(HookedRunner):
 
     def _if_left(self, seen: Pulse) -> Pulse | None:
         return seen if self._left is not None and sign_of(seen) == sign_of(self._left) else None
+
+    def _execute(self, claim: Claim, executor: Executor, retry_failed: bool) -> str:
+        self.when_claimed()
+        return super()._execute(claim, executor, retry_failed)
 
     def _identity(self) -> Mapping[str, Any]:
         return self._owner

@@ -279,9 +279,8 @@ class RunnerService:
             if isinstance(work.got, Claim):
                 self._ledger.release(work.got)
             return _Ended(work, "handed over", f"{which} handed over before it began")
-        is_new = isinstance(work.got, Claim)
-        kind: RunnerEventKind = "begun" if is_new else "taken over"
-        self._messages.put(_event(kind, f"{which} {kind}", work))
+        kind: RunnerEventKind = "begun" if isinstance(work.got, Claim) else "taken over"
+        runner.when_claimed = lambda: self._messages.put(_event(kind, f"{which} {kind}", work))
         try:
             state = runner.execute()
         except ExecutionFailedError as error:
