@@ -46,10 +46,6 @@ class QueuingRunner(HookedRunner):
         row = self._model.execution.get(execution)
         return (row.workflow_name, row.inputs) == (self._new.workflow_name, self._new.inputs)
 
-    def _refuse_other_kind(self, executor: Executor | None) -> None:
-        if executor is not None:
-            super()._refuse_other_kind(executor)
-
     def _take_over(self, seen: Pulse, retry_failed: bool, changes: Mapping[str, Any]) -> Claim:
         executor = self._given_executor
         name = executor.name if executor is not None else "dry" if self.execution.dry else ""

@@ -89,8 +89,10 @@ class _Refusals:
         wait = min(self.waits.get(execution, (_FIRST_REFUSAL / 2, 0))[0] * 2, _LONGEST_REFUSAL)
         self.waits[execution] = wait, self.clock.monotonic() + wait
 
-    def concern(self, execution: int) -> bool:
-        return self.waits.get(execution, (0.0, 0.0))[1] > self.clock.monotonic()
+    def current(self) -> set[int]:
+        """Those that have to wait still."""
+        now = self.clock.monotonic()
+        return {execution for execution, (_, until) in self.waits.items() if until > now}
 
 
 class RunnerService:
@@ -173,6 +175,8 @@ class RunnerService:
             self._held[work.got.execution] = work.runner
         if message.kind == "refused":
             self._refusals.add(work.got.execution)
+        else:
+            self._refusals.waits.pop(work.got.execution, None)
         self._tell(_event(message.kind, message.text, work))
 
     def _begin_stop(self, grace: float) -> None:
@@ -220,10 +224,11 @@ class RunnerService:
         """Go on with what other runners have left behind; how many such executions there are."""
         self._held = {each: runner for each, runner in self._held.items() if runner.is_held}
         looked = self._clock.monotonic()
-        claimed = [each for each in self._ledger.active_executions(queued_only=True) if each.epoch]
-        left = self._left_behind.among(claimed, looked, {*self._running, *self._held})
+        taken = self._ledger.active_executions(queued_only=True, waiting=False)
+        left = self._left_behind.among(taken, looked, {*self._running, *self._held})
+        refused = self._refusals.current()
         for pulse in left:
-            if self._room > 0 and not self._refusals.concern(pulse.execution) and not self._is_fatal(pulse):
+            if self._room > 0 and pulse.execution not in refused and not self._is_fatal(pulse):
                 self._begin(pulse)
         return len(left)
 
@@ -239,7 +244,9 @@ class RunnerService:
         return True
 
     def _take_queued(self) -> int:
-        claims = self._ledger.claim_queued(self._owner, self._room) if self._room > 0 else []
+        if self._room <= 0:
+            return 0
+        claims = self._ledger.claim_queued(self._owner, self._room, self._refusals.current())
         for claim in claims:
             self._begin(claim)
         return len(claims)

@@ -207,13 +207,14 @@ class WorkflowRunner:
         if active.state == ExecutionState.PENDING and is_gone(active.owner):
             self._ledger.abandon(active, ExecutionState.CANCELLED, "its runner vanished before it began")
 
-    def _take(self, executor: Executor, retry_failed: bool) -> Claim | None:
+    def _take(self, executor: Executor | None, retry_failed: bool) -> Claim | None:
         """Claim an execution that exists; None if it has succeeded."""
         seen = self._ledger.pulse(self._execution_id)
         if seen.state == ExecutionState.SUCCEEDED:
             return None
         self._refuse_superseded(seen)
-        self._refuse_other_kind(executor)
+        if executor is not None:
+            self._refuse_other_kind(executor)
         left = self._if_left(seen)
         if left is None:
             owner = self._ledger.pulse(seen.execution).owner or seen.owner

@@ -5,7 +5,7 @@ A storage that several hosts cannot reach need not do it: what is written here s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -78,8 +78,9 @@ class CallsElsewhere:
 class ExecutionQueue:
     """Executions that wait for a runner anywhere: ``NewExecution.queued``."""
 
-    def claim_queued(self, owner: Mapping[str, Any], limit: int) -> list[Claim]:
-        """Take up to `limit` queued executions that nobody has, the oldest first.
+    def claim_queued(self, owner: Mapping[str, Any], limit: int,
+                     besides: Collection[int] = ()) -> list[Claim]:
+        """Take up to `limit` queued executions that nobody has, the oldest first, but none of `besides`.
 
         They stay ``pending`` (none has a graph) and have begun to beat. Runners that ask at the same time
         get different ones, without waiting for each other. Who does not know whether this was committed
@@ -87,8 +88,11 @@ class ExecutionQueue:
         """
         raise _keeps_none()
 
-    def active_executions(self, queued_only: bool = False) -> list[Pulse]:
-        """The executions that have not ended, the oldest first."""
+    def active_executions(self, queued_only: bool = False, waiting: bool = True) -> list[Pulse]:
+        """The executions that have not ended, the oldest first.
+
+        Without `waiting` those are left out that `claim_queued` would take: they may be very many.
+        """
         raise _keeps_none()
 
 

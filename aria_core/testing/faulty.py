@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -145,13 +145,14 @@ class FaultyLedger(Ledger):
         """See `Ledger.withdraw_calls`."""
         return self._inner.withdraw_calls(claim, refs, reason)
 
-    def claim_queued(self, owner: Mapping[str, Any], limit: int) -> list[Claim]:
+    def claim_queued(self, owner: Mapping[str, Any], limit: int,
+                     besides: Collection[int] = ()) -> list[Claim]:
         """See `Ledger.claim_queued`."""
-        return self._inner.claim_queued(owner, limit)
+        return self._inner.claim_queued(owner, limit, besides)
 
-    def active_executions(self, queued_only: bool = False) -> list[Pulse]:
+    def active_executions(self, queued_only: bool = False, waiting: bool = True) -> list[Pulse]:
         """See `Ledger.active_executions`."""
-        return self._inner.active_executions(queued_only)
+        return self._inner.active_executions(queued_only, waiting)
 
     def add_logs(self, rows: Sequence[LogRow]) -> None:
         """See `Ledger.add_logs`."""

@@ -49,6 +49,7 @@ class QueueContract:
         assert taken == [Claim(each, 1, 1, "pending") for each in waiting[:3]]
         pulse = elsewhere(lambda: storage.ledger.pulse(waiting[0]))
         assert (pulse.owner, pulse.state, pulse.epoch, pulse.beat) == (NEW_OWNER, "pending", 1, 1)
+        assert storage.ledger.claim_queued(OWNER, 3, besides={waiting[3]}) == []
         assert storage.ledger.claim_queued(OWNER, 3) == [Claim(waiting[3], 1, 1, "pending")]
         assert storage.ledger.claim_queued(OWNER, 3) == []
 
@@ -97,7 +98,10 @@ class QueueContract:
         assert active == [storage.ledger.pulse(each) for each in (first, mine.execution, second)]
         queued = storage.ledger.active_executions(queued_only=True)
         assert queued == [storage.ledger.pulse(each) for each in (first, second)]
+        assert storage.ledger.active_executions(queued_only=True, waiting=False) == []
         (claim,) = storage.ledger.claim_queued(OWNER, 1)
+        taken = storage.ledger.active_executions(waiting=False)
+        assert [each.execution for each in taken] == [first, mine.execution]
         started = storage.ledger.create_graph(claim, [], (), MOMENT)
         storage.ledger.record_batch(started, Batch(execution={"state": "cancelling"}))
         states = [each.state for each in storage.ledger.active_executions(queued_only=True)]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import literal_column, select, update
+from sqlalchemy import and_, literal_column, not_, select, update
 
 from aria_core.modeling.models import Execution
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState
@@ -24,10 +24,15 @@ _WAITS = (_execution.c.queued, _execution.c.state == literal_column(f"'{Executio
 class SqlExecutionQueue(LedgerPart, ExecutionQueue):
     """See `ExecutionQueue`."""
 
-    def claim_queued(self, owner: Mapping[str, Any], limit: int) -> list[Claim]:
+    def claim_queued(self, owner: Mapping[str, Any], limit: int,
+                     besides: Collection[int] = ()) -> list[Claim]:
         """See `ExecutionQueue.claim_queued`."""
-        first = select(_execution.c.id, _execution.c.epoch, _execution.c.batch).where(*_WAITS).order_by(
-            _execution.c.id).limit(limit).with_for_update(skip_locked=True, key_share=True)
+        first = select(_execution.c.id, _execution.c.epoch, _execution.c.batch).where(
+            *_WAITS, _execution.c.id.not_in(besides)).order_by(_execution.c.id).limit(limit)
+        with self._database.read() as connection:
+            if connection.execute(first).first() is None:  # an idle queue is looked at all the time
+                return []
+        first = first.with_for_update(skip_locked=True, key_share=True)
         with self._writing() as connection:
             self._check_tables(connection)
             rows = connection.execute(first).all()
@@ -36,10 +41,12 @@ class SqlExecutionQueue(LedgerPart, ExecutionQueue):
                 owner=owner))
         return [Claim(row.id, row.epoch + 1, row.batch + 1, ExecutionState.PENDING) for row in rows]
 
-    def active_executions(self, queued_only: bool = False) -> list[Pulse]:
+    def active_executions(self, queued_only: bool = False, waiting: bool = True) -> list[Pulse]:
         """See `ExecutionQueue.active_executions`."""
         active = PULSE.where(_execution.c.state.in_([str(state) for state in ACTIVE_EXECUTION_STATES]))
         if queued_only:
             active = active.where(_execution.c.queued)
+        if not waiting:
+            active = active.where(not_(and_(*_WAITS)))
         with self._database.read() as connection:
             return [Pulse(*row) for row in connection.execute(active.order_by(_execution.c.id))]
