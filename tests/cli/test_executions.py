@@ -241,5 +241,6 @@ def test_an_execution_is_shown_as_json_with_stable_keys(project):
     assert set(shown) == {
         "id", "service", "workflow", "state", "status", "dry", "queued", "executor", "created_at",
         "started_at", "ended_at", "error", "runner", "inputs", "tasks", "task_max_attempts",
-        "task_retry_interval", "task_retry", "retry_budget", "failed_attempts", "max_concurrency", "max_per_node", "pools"}
+        "task_retry_interval", "task_retry", "retry_budget", "failed_attempts", "max_concurrency",
+        "max_per_node", "pools"}
     assert shown["tasks"] == {"success": 2}
