@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from aria_core.distribution import OURS, extra_of
 from aria_core.exceptions import AriaError
 from aria_core.extensions.drivers import driver_class, load_provider
 from aria_core.extensions.kinds import (
@@ -33,8 +34,15 @@ def examine(catalogue: Catalogue, provider: Provider) -> ExtensionRow:
     try:
         _try(catalogue, provider)
     except AriaError as error:
-        return replace(row, status="broken", problem=str(error))
+        extra = _missing_extra(error) if provider.distribution == OURS else None
+        return replace(row, status="broken" if extra is None else "not installed", problem=str(error))
     return row
+
+
+def _missing_extra(error: AriaError) -> str | None:
+    """The extra of ours that an extension of ours would need: most installations do without."""
+    cause = error.__cause__
+    return extra_of(cause.name) if isinstance(cause, ImportError) and cause.name else None
 
 
 def _try(catalogue: Catalogue, provider: Provider) -> None:

@@ -29,7 +29,8 @@ WORDS: Mapping[str, str] = {
 }
 """Entry-point group -> what one of it is called."""
 
-Status: TypeAlias = Literal["available", "disabled", "incompatible", "reserved", "clashing", "broken"]
+Status: TypeAlias = Literal[
+    "available", "disabled", "incompatible", "reserved", "clashing", "broken", "not installed"]
 
 
 @dataclass(frozen=True, slots=True)

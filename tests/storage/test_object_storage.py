@@ -196,6 +196,22 @@ def test_without_the_extra_a_sentence_says_how_to_install_it() -> None:
     assert told.count("\n") == 1
 
 
+def test_who_does_without_the_extra_is_not_told_that_something_is_broken(tmp_path: Path) -> None:
+    environ = {**os.environ, "HOME": str(tmp_path), "ARIA_EXECUTOR__USE": "thread"}
+    for settings, code, status in (({}, 0, "available"), (
+            {"ARIA_RESOURCE_STORAGE__USE": "objects", "ARIA_RESOURCE_STORAGE__URL": "s3://b"}, 6, "broken")):
+        program = ("import sys; sys.modules['obstore'] = None\n"
+                   "from aria_plugins.cli import main\n"
+                   "sys.argv = ['aria', 'extensions', 'doctor', '--json']; sys.exit(main())")
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
+                              env={**environ, **settings}, cwd=tmp_path)
+        found = {(each["kind"], each["name"]): each for each in json.loads(done.stdout)}
+        assert done.returncode == code, done.stderr
+        row = found["resource storage", "objects"]
+        assert (row["status"], "aria-core[s3]" in row["problem"]) == ("not installed", True)
+        assert found["configured", "resource_storage"]["status"] == status
+
+
 def test_a_process_that_was_forked_is_told_to_open_its_own(storage: ObjectStorage) -> None:
     read, write = os.pipe()
     child = os.fork()
