@@ -513,6 +513,9 @@ def test_what_an_earlier_release_left_in_the_middle_of_an_execution_is_resumed(
         if number >= 2:
             assert storage.execution.get(1).retry_budget == 5
             assert storage.task.get(4).retry == {"backoff": 2, "jitter": 0.5, "abort_on": ["ValueError"]}
+        if number >= 3:
+            assert (storage.execution.get(1).max_concurrency, storage.task.get(4).pool) == (3, "database")
+        assert storage.execution.get(1).queued is False
     assert site.lines() == ["begun", "ended", "start"]  # `create` had succeeded
     assert revision(empty_url) == SCHEMA_VERSION
 
