@@ -206,53 +206,65 @@ class QueuedIsOurs(Meddling):
 
 @QUEUE.breaks("test_a_queued_execution_is_pending_and_nobodys")
 class TakesCancelled(Meddling):
-    def claim_queued(self, owner, limit):
+    def claim_queued(self, owner, limit, besides=()):
         self.change(update(Execution).where(Execution.state == "cancelled").values(state="pending"))
-        return super().claim_queued(owner, limit)
+        return super().claim_queued(owner, limit, besides)
 
 
 @QUEUE.breaks("test_the_oldest_are_taken_first")
 class TakesAll(SqlLedger):
-    def claim_queued(self, owner, limit):
-        return super().claim_queued(owner, 1000)
+    def claim_queued(self, owner, limit, besides=()):
+        return super().claim_queued(owner, 1000, besides)
+
+
+@QUEUE.breaks("test_the_oldest_are_taken_first")
+class TakesWhatIsNotToBeTaken(SqlLedger):
+    def claim_queued(self, owner, limit, besides=()):
+        return super().claim_queued(owner, limit)
 
 
 @QUEUE.breaks("test_the_oldest_are_taken_first")
 class TakesWhatIsNotQueued(Meddling):
-    def claim_queued(self, owner, limit):
+    def claim_queued(self, owner, limit, besides=()):
         self.change(update(Execution).where(~Execution.queued).values(queued=True, owner=None))
-        return super().claim_queued(owner, limit)
+        return super().claim_queued(owner, limit, besides)
 
 
 @QUEUE.breaks("test_what_was_taken_is_run_like_any_other")
 class TakesWithoutCounting(SqlLedger):
-    def claim_queued(self, owner, limit):
-        return [replace(each, batch=0) for each in super().claim_queued(owner, limit)]
+    def claim_queued(self, owner, limit, besides=()):
+        return [replace(each, batch=0) for each in super().claim_queued(owner, limit, besides)]
 
 
 @QUEUE.breaks("test_what_its_runner_has_let_go_before_it_began_waits_again")
 class QueuesOnce(SqlLedger):
-    def claim_queued(self, owner, limit):
-        return [each for each in super().claim_queued(owner, limit) if each.epoch == 1]
+    def claim_queued(self, owner, limit, besides=()):
+        return [each for each in super().claim_queued(owner, limit, besides) if each.epoch == 1]
 
 
 @QUEUE.breaks("test_of_eight_runners_one_gets_each")
 class TwoGetOne(SqlLedger):
-    def claim_queued(self, owner, limit):
-        taken = super().claim_queued(owner, limit)
+    def claim_queued(self, owner, limit, besides=()):
+        taken = super().claim_queued(owner, limit, besides)
         return [Claim(each.execution + 1, 1, 1, "pending") for each in taken] + taken if taken else []
 
 
 @QUEUE.breaks("test_active_executions_are_told_in_order")
 class ToldBackwards(SqlLedger):
-    def active_executions(self, queued_only=False):
-        return super().active_executions(queued_only)[::-1]
+    def active_executions(self, queued_only=False, waiting=True):
+        return super().active_executions(queued_only, waiting)[::-1]
+
+
+@QUEUE.breaks("test_active_executions_are_told_in_order")
+class TellsWhatWaits(SqlLedger):
+    def active_executions(self, queued_only=False, waiting=True):
+        return super().active_executions(queued_only)
 
 
 @QUEUE.breaks("test_active_executions_are_told_in_order")
 class TellsAllAsQueued(SqlLedger):
-    def active_executions(self, queued_only=False):
-        return super().active_executions()
+    def active_executions(self, queued_only=False, waiting=True):
+        return super().active_executions(waiting=waiting)
 
 
 @pytest.mark.parametrize(("doubles", "name"), [
