@@ -89,6 +89,9 @@ class Books:
         if task.ending in ("cancel", "stop"):
             task.interrupt(f"interrupted by {task.ending}", begun=True)
             return
+        if task.ending is None and isinstance(report, Lost) and report.reason == "terminated":
+            self._begin_again(task, report)
+            return
         wait = self._progress.fail_attempt(task, report, self._around.clock.now(), self._around.random)
         self.draft.failed_attempts = self._progress.budget.spent
         traceback = storable(report.traceback) if isinstance(report, Failed) else ""
@@ -101,6 +104,12 @@ class Books:
             self._give_up(task, traceback)
         else:
             self._retry_later(task, wait, traceback)
+
+    def _begin_again(self, task: TaskProgress, report: Lost) -> None:
+        """Its worker elsewhere was stopped, at no cost to the task: after the commit another one has it."""
+        task.interrupt(f"interrupted: {report.detail or 'its worker was stopped'}", begun=True)
+        if self.may_retry:
+            self.retries.put(task, self._around.clock.monotonic())
 
     def _give_up(self, task: TaskProgress, traceback: str) -> None:
         self.tell(task, "failed", traceback)

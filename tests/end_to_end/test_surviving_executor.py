@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from aria_core import SqlModelStorage
 from aria_core.testing.bench import is_alive
 from aria_core.testing.sent_calls import wait_until
 
@@ -136,6 +137,9 @@ def test_a_second_signal_ends_what_runs_and_costs_the_task_nothing(folder: Path,
     (folder / "gate").touch()
     assert "execution 1 succeeded" in end(run, 0)
     os.kill(attempts_in(folder)[1][1], signal.SIGKILL)
+    with SqlModelStorage(f"sqlite:///{folder / 'aria.db'}") as storage:
+        [task] = [each for each in storage.task if each.attempts]
+        assert (task.attempts, task.failures, task.lost, task.interruptions) == (2, 0, 0, 1)
 
 
 def test_an_executor_without_workers_says_so(folder: Path, aria: Aria) -> None:
