@@ -33,7 +33,7 @@ from aria_core.testing.wagons import write_wagon
 from aria_plugins.storage.objects import ObjectStorage
 
 MIB = 1 << 20
-KILLS = 10 if os.environ.get("LONG_TESTS") else 2
+KILLS = 6 if os.environ.get("LONG_TESTS") else 2
 
 
 @pytest.fixture
@@ -281,6 +281,8 @@ def test_an_outage_shorter_than_the_timeout_is_not_noticed(own_object_server: Ob
             starts.join()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_store_killed_during_an_upload_has_the_old_bytes_or_the_new(
         own_object_server: ObjectServer) -> None:
     server = own_object_server
@@ -324,6 +326,8 @@ with ObjectStorage(**json.loads(sys.stdin.readline())) as storage:
 """
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_an_uploader_that_is_killed_leaves_the_old_bytes_or_the_new(
         object_server: ObjectServer, storage: ObjectStorage, prefix: str) -> None:
     versions = [bytes([65 + number]) * (12 * MIB) for number in range(3)]
