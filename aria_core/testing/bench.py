@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +57,9 @@ class Bench:
         self.executor = executor
         self.directory = directory
         self.patience = patience
-        self.resources: dict[str, bytes] = {}
+        self.resources: MutableMapping[str, bytes] = {}
+        self.node = NODE
+        """The id of the node that calls belong to."""
         self.questions = 0
         self.inbox = RecordingInbox(self._answer)
         self.origin = secrets.token_hex(6)
@@ -91,6 +93,11 @@ class Bench:
             pytest.skip(f"{type(self.executor).__name__} declares slots = {self.executor.slots}")
         return slots
 
+    def is_not_for(self, capability: str, why: str) -> None:
+        """Skip the test if the executor declares this; `why` says what it has instead."""
+        if getattr(self.executor, capability):
+            pytest.skip(f"{type(self.executor).__name__} declares {capability} = True: {why}")
+
     def next_number(self) -> int:
         """A number no call has had yet."""
         self._count += 1
@@ -103,9 +110,9 @@ class Bench:
         return call.ref
 
     def call(self, operation: str, attempt: int = 1, **arguments: Any) -> Call:
-        """A call of one of `aria_core.testing.operations`, on the node `NODE`."""
+        """A call of one of `aria_core.testing.operations`, on the node `node`."""
         return Call(CallRef(3, self.next_number(), attempt), f"{OPERATIONS}:{operation}", arguments,
-                    Actor("node", NODE, "node"), name=f"Test:{operation}@node:node", service=1,
+                    Actor("node", self.node, "node"), name=f"Test:{operation}@node:node", service=1,
                     service_name="service", origin=self.origin)
 
     def of_plugin(self, call: Call) -> Call:
@@ -114,6 +121,11 @@ class Bench:
         environment = with_operations(Environment("bench", None, (), (str(libraries),)), libraries)
         function = call.function.replace(OPERATIONS, PLUGIN_OPERATIONS)
         return replace(call, plugin=environment, function=function)
+
+    def wrapped_call(self) -> tuple[Call, Path]:
+        """A call with a wrapper, and the file into which that writes."""
+        file = self.directory / "written down"
+        return replace(self.call("echo", file=str(file)), wrappers=(f"{OPERATIONS}:writing_down",)), file
 
     def finish(self, ref: CallRef) -> FinalReport:
         """Wait for the final report."""
@@ -129,6 +141,10 @@ class Bench:
         assert isinstance(report, Succeeded), report
         return report.result
 
+    def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
+        """Take back what has not begun."""
+        return self.executor.withdraw(refs)
+
     def block(self) -> tuple[CallRef, Callable[[], None]]:
         """Submit a call that runs until the function that comes with it is called."""
         gate = self.directory / f"gate-{self._count}"
@@ -139,6 +155,7 @@ class Bench:
         """A new folder."""
         folder = self.directory / name
         folder.mkdir()
+        folder.chmod(self.directory.stat().st_mode)
         return str(folder)
 
     def pids(self) -> list[int]:
@@ -177,5 +194,5 @@ class Bench:
     def _answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
         self.questions += 1
         self._answers_flow.wait(4 * self.patience)
-        service = MemoryChannel(nodes={NODE: {"name": "node"}}, resources=self.resources)
+        service = MemoryChannel(nodes={self.node: {"name": "node"}}, resources=self.resources)
         return service.ask(request)

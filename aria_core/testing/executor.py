@@ -8,7 +8,8 @@
             return MyExecutor("an address")        # not opened
 
 A test is skipped only because of what the class declares: `runs_operations`, `can_terminate`,
-`isolates_calls`, `slots`.
+`isolates_calls`, `survives_runner`, `slots`. An executor that survives its runner gets a `SurvivingBench`
+(`aria_core.testing.surviving_bench`) from a fixture `bench` of its own, and workers from somewhere.
 """
 
 from __future__ import annotations
@@ -18,15 +19,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aria_core.orchestrator.executor import Executor
-from aria_core.testing.bench import NODE, OPERATIONS, Bench, is_alive
-from aria_core.worker.calls import Call, Edit, Failed, Lost, Started, Succeeded
+from aria_core.testing.bench import Bench, is_alive
+from aria_core.worker.calls import Edit, Failed, Lost, Started, Succeeded
 
 SECOND = 1.0
 
@@ -75,7 +75,7 @@ class ExecutorContract:
         assert len(bench.result("text", length=6_000)) == 6_000
         report = bench.run("edit", name="big", value=big)
         assert isinstance(report, Succeeded)
-        assert report.edits == (Edit("node", NODE, "big", big),)
+        assert report.edits == (Edit("node", bench.node, "big", big),)
 
     # --- plugins and wrappers
 
@@ -87,7 +87,8 @@ class ExecutorContract:
 
     def test_wrappers_go_around_a_call(self, bench: Bench) -> None:
         bench.needs("runs_operations")
-        call, file = _wrapped(bench)
+        bench.is_not_for("survives_runner", "workers wrap calls by hooks of their own")
+        call, file = bench.wrapped_call()
         bench.executor.submit(call)
         assert bench.finish(call.ref) == Succeeded(call.ref, call.arguments)
         assert file.exists()
@@ -95,7 +96,8 @@ class ExecutorContract:
 
     def test_wrappers_run_in_the_core_around_a_call_of_a_plugin(self, bench: Bench) -> None:
         bench.needs("runs_operations")
-        call, file = _wrapped(bench)
+        bench.is_not_for("survives_runner", "workers wrap calls by hooks of their own")
+        call, file = bench.wrapped_call()
         bench.executor.submit(bench.of_plugin(call))
         assert bench.finish(call.ref) == Succeeded(call.ref, call.arguments)
         assert file.exists()
@@ -141,13 +143,13 @@ class ExecutorContract:
         bench.needs("runs_operations")
         report = bench.run("edit", name="port", value=8080)
         assert isinstance(report, Succeeded)
-        assert report.edits == (Edit("node", NODE, "port", 8080),)
+        assert report.edits == (Edit("node", bench.node, "port", 8080),)
 
     def test_changed_attributes_come_with_failure(self, bench: Bench) -> None:
         bench.needs("runs_operations")
         report = bench.run("edit", name="port", value=8080, message="after the edit")
         assert isinstance(report, Failed)
-        assert report.edits == (Edit("node", NODE, "port", 8080),)
+        assert report.edits == (Edit("node", bench.node, "port", 8080),)
 
     # --- talking to the runner
 
@@ -164,6 +166,7 @@ class ExecutorContract:
 
     def test_a_slow_answer_delays_no_other_call(self, bench: Bench) -> None:
         bench.needs("runs_operations", at_least_slots=2)
+        bench.is_not_for("survives_runner", "workers answer from the database")
         bench.resources["slow.txt"] = b"at last"
         with bench.holding_answers():
             slow = bench.submit("ask", path="slow.txt")
@@ -247,7 +250,7 @@ class ExecutorContract:
         for ref, _ in blocked:
             bench.inbox.wait_for_start(ref, bench.patience)
         waiting = [bench.submit("note", path=str(effects), line=str(number)) for number in range(12)]
-        withdrawn = bench.executor.withdraw(waiting[:8])
+        withdrawn = bench.withdraw(waiting[:8])
         assert withdrawn <= set(waiting[:8])
         for _, release in blocked:
             release()
@@ -262,7 +265,7 @@ class ExecutorContract:
         bench.needs("runs_operations")
         ref, release = bench.block()
         bench.inbox.wait_for_start(ref, bench.patience)
-        assert bench.executor.withdraw([ref]) == frozenset()
+        assert bench.withdraw([ref]) == frozenset()
         release()
         assert isinstance(bench.finish(ref), Succeeded)
 
@@ -305,7 +308,8 @@ class ExecutorContract:
     def test_terminating_an_unknown_call_is_false_and_reports_nothing(self, bench: Bench) -> None:
         ref = bench.submit("nothing")
         bench.finish(ref)
-        assert not bench.executor.terminate(ref, 0.0)
+        is_known = bench.executor.terminate(ref, 0.0)
+        assert not is_known or bench.executor.survives_runner, "it asks workers, of which it knows none"
         bench.executor.close(SECOND)
         assert len(bench.inbox.finals()) == 1
 
@@ -378,14 +382,19 @@ class ExecutorContract:
 
     def test_closing_ends_what_runs(self, bench: Bench) -> None:
         bench.needs("can_terminate")
+        bench.is_not_for("survives_runner", "calls go on")
         ref = bench.submit("hang", pids=bench.pids_file)
         pids = bench.pids()
         bench.executor.close(SECOND)
         assert [type(each) for each in bench.inbox.finals(ref)] == [Lost]
         assert [pid for pid in pids if is_alive(pid)] == []
 
-
-def _wrapped(bench: Bench) -> tuple[Call, Path]:
-    """A call with a wrapper, and the file into which that writes."""
-    file = bench.directory / "written down"
-    return replace(bench.call("echo", file=str(file)), wrappers=(f"{OPERATIONS}:writing_down",)), file
+    def test_what_survives_goes_on_after_closing(self, bench: Bench) -> None:
+        bench.needs("survives_runner")
+        ref = bench.submit("note_when_released", path=str(bench.directory / "noted"),
+                           gate=str(bench.directory / "released"))
+        bench.inbox.wait_for_start(ref, bench.patience)
+        bench.executor.close(SECOND)
+        (bench.directory / "released").touch()
+        bench.wait_until((bench.directory / "noted").exists)
+        assert bench.inbox.finals(ref) == []

@@ -111,6 +111,12 @@ def note(ctx: Any, path: str, line: str) -> None:
         os.close(descriptor)
 
 
+def note_when_released(ctx: Any, path: str, gate: str) -> None:
+    """Waits until the file `gate` exists, then appends a line to the file `path`."""
+    wait_for_file(ctx, gate)
+    note(ctx, path, ctx.task.token)
+
+
 def wait_for_file(ctx: Any, path: str, begun: str | None = None) -> dict[str, Any]:
     """Says that it has begun, waits until the file `path` exists, says where it ran."""
     if begun is not None:

@@ -390,6 +390,15 @@ class ClosesWithoutEnding(WrappedProcesses):
         self.inner.close(1.0)
 
 
+class EndsWhatShouldSurvive(ProcessExecutor):
+    """Says that calls outlive it, and takes them along."""
+
+    survives_runner = True
+
+    def __init__(self) -> None:
+        super().__init__(slots=2)
+
+
 DOUBLES: dict[str, tuple[type[Executor], ...]] = {
     "test_a_success_is_reported": (KeepsReports,),
     "test_a_call_runs_outside_the_thread_that_submits_it": (RunsWhileSubmitting,),
@@ -431,6 +440,7 @@ DOUBLES: dict[str, tuple[type[Executor], ...]] = {
     "test_closing_twice_is_harmless": (MindsBeingClosedTwice,),
     "test_after_closing_nothing_is_reported": (ReportsAfterwards,),
     "test_closing_ends_what_runs": (ClosesWithoutEnding,),
+    "test_what_survives_goes_on_after_closing": (EndsWhatShouldSurvive,),
 }
 
 CONTRACT_TESTS = sorted(name for name in vars(ExecutorContract) if name.startswith("test_"))

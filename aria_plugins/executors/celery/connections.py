@@ -1,0 +1,191 @@
+"""Talking to the broker: one thread that says what is to be said, one that listens. Both reconnect."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+from celery import Celery
+from kombu import Connection, Consumer, Exchange, Producer, Queue
+
+from aria_plugins.executors.celery.messages import TASK, Posting
+
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+LOOK_UP_EVERY = 1.0
+"""Seconds after which a listening thread looks whether it is still wanted."""
+HEARTBEAT = 10.0
+"""Seconds without a sign after which a connection counts as lost, where the broker knows such signs."""
+QUEUE_LASTS = 60
+"""Seconds after which the broker forgets the queue of a listener that went without a word."""
+
+_REDIS = {"socket_keepalive": True, "ack_emulation": False}
+"""Redis need not remember what is unfinished: the database does, and our runner sends again."""
+
+_log = logging.getLogger("aria.celery")
+
+
+def make_app(broker: str, queue: str) -> Celery:
+    """A Celery app that speaks JSON only, keeps no results and relies on no message."""
+    app = Celery("aria", broker=broker, set_as_current=False)
+    app.conf.update(
+        accept_content=["json"], task_serializer="json", result_serializer="json", event_serializer="json",
+        task_ignore_result=True, task_default_queue=queue, task_default_delivery_mode="transient",
+        task_acks_late=True, worker_prefetch_multiplier=1,  # who has no free slot must not sit on messages
+        broker_connection_retry_on_startup=True, broker_connection_max_retries=None,
+        broker_heartbeat=HEARTBEAT, task_publish_retry=False,
+        worker_hijack_root_logger=False, worker_redirect_stdouts=False,
+        broker_transport_options=_REDIS if broker.startswith("redis") else {})
+    return app
+
+
+def exchange_of(connection: Connection, name: str) -> Exchange:
+    """One of our exchanges: each listener gets what is for its key, and nothing is kept for nobody.
+
+    Redis has publish and subscribe for that, which kombu calls ``fanout``, by key as well.
+    """
+    kind = "fanout" if connection.transport.driver_type == "redis" else "direct"
+    return Exchange(name, type=kind, durable=False, delivery_mode="transient")
+
+
+class Sender:
+    """Says things in the order in which they were given, from a thread of its own.
+
+    While the broker is away they wait. Each has a name: what waits under it is said once.
+    """
+
+    def __init__(self, app: Celery, name: str) -> None:
+        self._app = app
+        self._news = threading.Condition()
+        self._waiting: dict[object, Posting] = {}
+        self._until: float | None = None
+        self._thread = threading.Thread(target=self._run, name=f"{name}-sends", daemon=True)
+        self._thread.start()
+
+    def put(self, postings: Iterable[tuple[object, Posting]]) -> None:
+        """Have these said, each under a name."""
+        with self._news:
+            self._waiting.update(postings)
+            self._news.notify()
+
+    def forget(self, names: Iterable[object]) -> set[object]:
+        """The names of what need not be said any more, and will not be."""
+        with self._news:
+            return {each for each in names if self._waiting.pop(each, None) is not None}
+
+    def close(self, within: float) -> None:
+        """Say what waits, if that takes no longer than `within` seconds. Idempotent."""
+        with self._news:
+            self._until = monotonic() + within
+            self._news.notify()
+        self._thread.join(within + LOOK_UP_EVERY)
+
+    @property
+    def _is_over(self) -> bool:
+        return self._until is not None and (not self._waiting or monotonic() > self._until)
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._is_over:
+            with self._app.connection_for_write(heartbeat=HEARTBEAT) as connection:
+                try:
+                    connection.connect()
+                    pause = FIRST_PAUSE
+                    self._say_all(connection)
+                except Exception as error:  # noqa: BLE001 - each library has its own, and the thread must go on
+                    pause = _complain(connection, error, pause)
+                    with self._news:
+                        self._news.wait_for(lambda: self._until is not None, pause)
+
+    def _say_all(self, connection: Connection) -> None:
+        producer = Producer(connection)
+        while True:
+            with self._news:
+                self._news.wait_for(lambda: self._waiting or self._until is not None, LOOK_UP_EVERY)
+                batch = list(self._waiting.items())
+                if self._is_over:
+                    return
+            if not batch:
+                connection.heartbeat_check()
+            for name, posting in batch:
+                self._say(producer, posting)
+                with self._news:
+                    if self._waiting.get(name) is posting:
+                        del self._waiting[name]
+
+    def _say(self, producer: Producer, posting: Posting) -> None:
+        if posting.exchange:
+            exchange = exchange_of(producer.connection, posting.exchange)
+            producer.publish(dict(posting.body), exchange=exchange, routing_key=posting.key,
+                             serializer="json", declare=[exchange])
+        else:
+            self._app.send_task(TASK, kwargs=dict(posting.body), queue=posting.key, producer=producer,
+                                ignore_result=True)
+
+
+class Listener:
+    """Hears what is said on exchanges under one key each, from a thread of its own.
+
+    `hear` is called with the exchange's name and what was said; `tune` whenever listening begins, also
+    again: something may have been said meanwhile; `tick` about once a second.
+    """
+
+    def __init__(self, app: Celery, keys: Mapping[str, str], hear: Callable[[str, Mapping[str, Any]], None],
+                 tune: Callable[[], None], tick: Callable[[], None] = lambda: None) -> None:
+        self._app, self._keys = app, keys
+        self._hear, self._tune, self._tick = hear, tune, tick
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="aria-celery-listens", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hear nothing more; the thread ends by itself. Idempotent."""
+        self._is_over.set()
+
+    def _run(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._is_over.is_set():
+            with self._app.connection_for_read(heartbeat=HEARTBEAT) as connection:
+                try:
+                    connection.connect()
+                    pause = FIRST_PAUSE
+                    self._listen(connection)
+                except Exception as error:  # noqa: BLE001 - each library has its own, and the thread must go on
+                    pause = _complain(connection, error, pause)
+                    self._is_over.wait(pause)
+
+    def _listen(self, connection: Connection) -> None:
+        own = secrets.token_hex(8)
+        queues = [Queue(f"{name}.{own}", exchange_of(connection, name), routing_key=key, exclusive=True,
+                        auto_delete=True, durable=False, expires=QUEUE_LASTS)
+                  for name, key in self._keys.items()]
+        with Consumer(connection, queues, on_message=self._take, accept=["json"], no_ack=True):
+            self._tune()
+            while not self._is_over.is_set():
+                with suppress(TimeoutError):
+                    connection.drain_events(timeout=LOOK_UP_EVERY)
+                connection.heartbeat_check()
+                self._tick()
+
+    def _take(self, message: Any) -> None:
+        try:
+            said = message.decode()
+        except Exception as error:  # noqa: BLE001 - whatever a stranger has put there is not for us
+            _log.warning("something on %s is no message of ours: %s", message.delivery_info.get("exchange"),
+                         type(error).__name__)
+            return
+        if isinstance(said, dict) and not self._is_over.is_set():
+            self._hear(str(message.delivery_info.get("exchange")), said)
+
+
+def _complain(connection: Connection, error: BaseException, pause: float) -> float:
+    """Say once that the broker is away; how long to wait for it next time."""
+    level = logging.WARNING if pause == FIRST_PAUSE else logging.DEBUG
+    _log.log(level, "the broker %s does not serve (%s); trying again", connection.as_uri(),
+             type(error).__name__)
+    return min(2 * pause, LONGEST_PAUSE)
