@@ -167,7 +167,7 @@ def test_what_a_stopped_runner_hands_over_goes_on_within_two_seconds(queue: Queu
     queue.wait_until_all("succeeded")
     assert first.end().code == 0
     assert told(first, "handed over") == [execution]
-    assert took < 4  # two on a machine that has nothing else to do
+    assert took < 8  # two on a machine that has nothing else to do
     print(f"handed over in {took:.2f} s")
     second.send(signal.SIGTERM)
     assert second.end().code == 0
