@@ -187,6 +187,8 @@ def test_a_runner_that_was_killed_is_replaced_at_once(service: Any) -> None:
     assert states(service) == ["succeeded"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_what_ends_every_runner_that_begins_it_fails_in_the_end(service: Any) -> None:
     (service.template.parent / "deadly.py").write_text("""\
 import os
