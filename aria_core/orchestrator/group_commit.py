@@ -40,6 +40,11 @@ class GroupCommit(Generic[T, R]):
         self._is_led = False
         self._lock = threading.Lock()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for the next commit."""
+        return len(self._waiting)
+
     def do(self, item: T) -> R:
         """Have the item committed, perhaps with others; its result. Blocks until then."""
         turn: _Turn[T, R] = _Turn(item)
