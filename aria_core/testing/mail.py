@@ -123,7 +123,7 @@ def _slots_of(sign: Path) -> int:
 class MailExecutor(Executor):
     """Leaves a message about each call in `directory`.
 
-    `slots` None: as many as the workers have that are there.
+    `slots` None: as many as the workers have that are there. Each message is left in so many `copies`.
     """
 
     can_terminate = True
@@ -132,7 +132,8 @@ class MailExecutor(Executor):
     needs_reach = "host"
 
     def __init__(self, directory: Path, slots: int | None = None,
-                 poll_interval: float = POLL_INTERVAL) -> None:
+                 poll_interval: float = POLL_INTERVAL, copies: int = 1) -> None:
+        self.copies = copies
         self.directory = directory
         self.poll_interval = poll_interval
         self.outlines: list[Call] = []
@@ -142,12 +143,12 @@ class MailExecutor(Executor):
         self._inbox: Inbox | None = None
 
     @property
-    def slots(self) -> int | None:  # type: ignore[override]
+    def slots(self) -> int | None:
         """How many calls run at once."""
         return self.mail.slots() if self._slots is None else self._slots
 
     @slots.setter
-    def slots(self, slots: int) -> None:
+    def slots(self, slots: int | None) -> None:
         self._slots = slots
 
     @property
@@ -164,7 +165,8 @@ class MailExecutor(Executor):
     def submit(self, call: Call) -> None:
         """See `Executor.submit`."""
         self.outlines.append(call)
-        self.mail.send(call.ref)
+        for _ in range(self.copies):
+            self.mail.send(call.ref)
 
     def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
         """Forget messages. What it means is the storage's affair, which knows what has begun."""

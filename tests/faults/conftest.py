@@ -40,11 +40,14 @@ LONG = os.environ.get("ARIA_FAULTS") == "long"
 LONGEST_TEST = 6 * 3600
 CODE = Path(__file__).parent / "service"
 """Operations that harm."""
+WAYS_ELSEWHERE = {"mail": {"use": "aria_core.testing.mail:MailExecutor", "directory": "mail"}}
+"""Executors for tests alone, whose calls go on without their runner."""
 
 
 def configuration(executor: str, url: str, **more: Any) -> str:
     """The text of an ``aria.toml``; `more` are further keywords of the executor."""
-    keywords = {"use": executor, **({} if executor == "dry" else {"slots": 2}), **more}
+    keywords = {**WAYS_ELSEWHERE.get(executor, {"use": executor}),
+                **({} if executor == "dry" else {"slots": 2}), **more}
     lines = [f"{name} = {json.dumps(value)}" for name, value in keywords.items()]
     return "\n".join(["[executor]", *lines, "[model_storage]", 'use = "sql"', f'url = "{url}"',
                       "[resource_storage]", 'use = "file"', 'directory = "resources"',
