@@ -61,15 +61,19 @@ def test_what_runs_elsewhere_is_adopted_by_the_next_runner_whatever_its_executor
 def test_what_a_killed_worker_had_is_done_by_another(cell: Any) -> None:
     for trial in cell.trials():
         with trial.site() as site:
-            doomed, _ = worker_of(site), worker_of(site)
-            site.let_operations_last(0.5)
+            workers = [worker_of(site), worker_of(site)]
+            site.let_operations_last(30.0)
             runner = site.launch("start")
             site.wait_until_reached("before-effect")
+            [claimed] = site.judge.rows("SELECT location FROM claimed_call")
+            [doomed] = [each for each in workers if claimed["location"].endswith(f":{each.pid}")]
             doomed.send(signal.SIGKILL)
             site.let_operations_last(SHORT)
             done = runner.end()
             assert (done.code, done.said) == (0, "succeeded"), done
             site.assert_promises_kept()
+            first = first_operation(site)
+            assert (first["attempts"], first["lost"]) == (2, 1)
 
 
 @pytest.mark.fault(31, small=1, long=10, **ON_MAIL)
