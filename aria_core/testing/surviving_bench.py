@@ -51,10 +51,11 @@ class SurvivingBench(Bench):
         self._pump = threading.Thread(target=self._take_reports, name="bench", daemon=True)
 
     def __enter__(self) -> Self:
-        executor = super().__enter__()
+        self.executor.lent_to = self._claim.execution
+        bench = super().__enter__()
         self._pump.start()
         self.wait_until(lambda: bool(self.executor.slots))
-        return executor
+        return bench
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  traceback: TracebackType | None) -> None:

@@ -41,6 +41,7 @@ def make_app(broker: str, queue: str) -> Celery:
         broker_heartbeat=HEARTBEAT, task_publish_retry=False,
         worker_hijack_root_logger=False, worker_redirect_stdouts=False,
         broker_transport_options=_REDIS if broker.startswith("redis") else {})
+    app.connection_for_write()  # imports what speaks with that broker: in a thread it would fail unseen
     return app
 
 
@@ -92,15 +93,15 @@ class Sender:
     def _run(self) -> None:
         pause = FIRST_PAUSE
         while not self._is_over:
-            with self._app.connection_for_write(heartbeat=HEARTBEAT) as connection:
-                try:
+            try:
+                with self._app.connection_for_write(heartbeat=HEARTBEAT) as connection:
                     connection.connect()
                     pause = FIRST_PAUSE
                     self._say_all(connection)
-                except Exception as error:  # noqa: BLE001 - each library has its own, and the thread must go on
-                    pause = _complain(connection, error, pause)
-                    with self._news:
-                        self._news.wait_for(lambda: self._until is not None, pause)
+            except Exception as error:  # noqa: BLE001 - each library has its own, and the thread must go on
+                pause = _complain(self._app, error, pause)
+                with self._news:
+                    self._news.wait_for(lambda: self._until is not None, pause)
 
     def _say_all(self, connection: Connection) -> None:
         producer = Producer(connection)
@@ -150,13 +151,14 @@ class Listener:
     def _run(self) -> None:
         pause = FIRST_PAUSE
         while not self._is_over.is_set():
-            with self._app.connection_for_read(heartbeat=HEARTBEAT) as connection:
-                try:
+            try:
+                with self._app.connection_for_read(heartbeat=HEARTBEAT) as connection:
                     connection.connect()
                     pause = FIRST_PAUSE
                     self._listen(connection)
-                except Exception as error:  # noqa: BLE001 - each library has its own, and the thread must go on
-                    pause = _complain(connection, error, pause)
+            except Exception as error:  # noqa: BLE001 - each library has its own, and the thread must go on
+                if not self._is_over.is_set():  # kombu may stumble over its own channels when it closes them
+                    pause = _complain(self._app, error, pause)
                     self._is_over.wait(pause)
 
     def _listen(self, connection: Connection) -> None:
@@ -183,9 +185,9 @@ class Listener:
             self._hear(str(message.delivery_info.get("exchange")), said)
 
 
-def _complain(connection: Connection, error: BaseException, pause: float) -> float:
+def _complain(app: Celery, error: BaseException, pause: float) -> float:
     """Say once that the broker is away; how long to wait for it next time."""
     level = logging.WARNING if pause == FIRST_PAUSE else logging.DEBUG
-    _log.log(level, "the broker %s does not serve (%s); trying again", connection.as_uri(),
-             type(error).__name__)
+    _log.log(level, "the broker %s does not serve (%s); trying again",
+             app.connection_for_write().as_uri(), type(error).__name__)
     return min(2 * pause, LONGEST_PAUSE)
