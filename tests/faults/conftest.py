@@ -44,14 +44,18 @@ WAYS_ELSEWHERE = {"mail": {"use": "aria_core.testing.mail:MailExecutor", "direct
 """Executors for tests alone, whose calls go on without their runner."""
 
 
-def configuration(executor: str, url: str, **more: Any) -> str:
-    """The text of an ``aria.toml``; `more` are further keywords of the executor."""
-    keywords = {**WAYS_ELSEWHERE.get(executor, {"use": executor}),
-                **({} if executor == "dry" else {"slots": 2}), **more}
+def configuration(executor: str, url: str, resources: Path | None = None, **more: Any) -> str:
+    """The text of an ``aria.toml``; `more` are further keywords of the executor.
+
+    An executor on a broker is named with it, as ``celery-valkey``. Hosts share the directory `resources`.
+    """
+    use, _, broker = executor.partition("-")
+    keywords = {**WAYS_ELSEWHERE.get(executor, {"use": use}),
+                **({} if broker or use == "dry" else {"slots": 2}), **more}
     lines = [f"{name} = {json.dumps(value)}" for name, value in keywords.items()]
+    files = [f'directory = "{resources or "resources"}"', *([] if resources is None else ["shared = true"])]
     return "\n".join(["[executor]", *lines, "[model_storage]", 'use = "sql"', f'url = "{url}"',
-                      "[resource_storage]", 'use = "file"', 'directory = "resources"',
-                      "[plugins]", 'directory = "plugins"', ""])
+                      "[resource_storage]", 'use = "file"', *files, "[plugins]", 'directory = "plugins"', ""])
 
 
 def template_of(operations: Mapping[str, OperationSpec], code: Path,
@@ -103,7 +107,8 @@ class Trial:
         `through` is how runners come to it. `executor` are keywords of the executor.
         """
         url = url or self.url
-        written = configuration(self.cell.executor, through or url, **executor)
+        resources = self.directory / "resources" if "-" in self.cell.executor else None
+        written = configuration(self.cell.executor, through or url, resources, **executor)
         site = CrashSite(self.directory, written, url)
         try:
             if operations is not None:

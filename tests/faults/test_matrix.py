@@ -13,6 +13,7 @@ ALL = cells(EXECUTORS, DATABASES)
 ON_PROCESSES = cells(("process",), DATABASES)
 ON_SQLITE = cells(("process",), ("sqlite",))
 ON_POSTGRESQL = cells(("process",), ("postgresql",))
+ELSEWHERE = cells(("celery-valkey", "celery-rabbitmq"), ("postgresql",))
 NO_EXECUTOR = cells(("none",), ("sqlite",))
 
 MATRIX = {
@@ -30,6 +31,8 @@ MATRIX = {
     19: ON_SQLITE, 20: ON_SQLITE, 21: ON_SQLITE,  # a busy database, a full disk, a failing one
     22: ON_SQLITE, 23: ON_SQLITE, 24: ON_SQLITE,  # read-only, replaced, corrupted
     25: ON_POSTGRESQL, 26: ON_POSTGRESQL, 27: ON_POSTGRESQL,  # a server that restarts, hangs up, falls silent
+    28: ELSEWHERE, 29: ELSEWHERE,  # a broker, a worker or its child, a runner, a database that die
+    30: ELSEWHERE, 31: ELSEWHERE,  # a worker without database, messages that come again
     32: ON_PROCESSES,  # clocks that jump
     33: ALL, 34: ON_SQLITE,  # signals, terminals
     35: ALL, 36: cells(("thread",), DATABASES), 37: cells(("thread",), DATABASES),  # graphs

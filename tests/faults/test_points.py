@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aria_core.testing.crash import CRASHES, check_crash
 from aria_core.testing.fault_points import POINTS
+from aria_core.testing.worker_site import worker_sites
 
 
 @pytest.mark.fault(4, executors=["thread", "process"], databases=["sqlite", "postgresql"],
@@ -19,3 +22,23 @@ def test_killed_at_every_named_point(cell: Any) -> None:
         with trial.site(prepared=False) as site:
             check_crash(site, fault)
     cell.note(f"{len(POINTS)} points")
+
+
+@pytest.mark.fault(4, executors=["celery-valkey", "celery-rabbitmq"], databases=["postgresql"],
+                   small=len(CRASHES) // 3, long=5 * len(CRASHES), of="workers elsewhere")
+@pytest.mark.timeout(600)
+def test_killed_at_every_named_point_while_workers_are_elsewhere(
+        cell: Any, request: pytest.FixtureRequest) -> None:
+    """In small numbers every third point, of which each kind has some."""
+    broker = request.getfixturevalue(cell.executor.partition("-")[2])
+    for trial in cell.trials():
+        fault = CRASHES[3 * trial.seed % len(CRASHES)]
+        with (trial.site(prepared=False, broker=broker.url, queue=f"q{secrets.token_hex(4)}") as site,
+              worker_sites([trial.directory / "elsewhere"], _text(site.directory)) as (host,)):
+            host.launch("--slots", "2")
+            check_crash(site, fault)
+    cell.note(f"{len(POINTS)} points")
+
+
+def _text(directory: Path) -> str:
+    return (directory / "aria.toml").read_text()
