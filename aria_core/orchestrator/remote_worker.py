@@ -20,6 +20,7 @@ from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.remote_call import Ending, RemoteCall
 from aria_core.orchestrator.remote_claims import Claims, WonCall
+from aria_core.orchestrator.remote_origins import Origins
 from aria_core.orchestrator.remote_parts import ExecutionParts, PartsOfExecutions, WorkerParts
 from aria_core.orchestrator.remote_reports import Reports
 from aria_core.orchestrator.remote_watch import RemoteWatch
@@ -64,6 +65,7 @@ class RemoteWorker:
         self._parts = PartsOfExecutions(
             WorkerParts(model, resource, plugins, hooks or NoHooks(), self._clock))
         self._claims = Claims(model, self._clock, self.where)
+        self._origins = Origins(model, self._clock)
         self._given_up = threading.Event()
         self._reports = Reports(
             model.ledger, lambda seconds: not self._given_up.wait(seconds), self._wake_all)
@@ -85,14 +87,16 @@ class RemoteWorker:
         self._pool.open(_Ear(self._watch, self._clock))
         self._watch.open()
 
-    def run(self, ref: CallRef) -> bool:
+    def run(self, ref: CallRef, origin: str | None = None) -> bool:
         """Run the call, if it can be won; False, at once, if it is not ours to run or we are closing.
 
+        `origin` is the call's: one that another database has numbered alike is not ours. None: whoever
+        brings refs knows that they are of this database.
         Blocks until its report is stored, or given up because the worker is closed. Waits for a slot before
         it tries to win the call, so that none is held that cannot begin. Never raises.
         """
         with self._slot() as is_ours:
-            won = self._claimed(ref) if is_ours else None
+            won = self._claimed(ref, origin) if is_ours else None
             if won is None:
                 return False
             try:
@@ -164,11 +168,13 @@ class RemoteWorker:
                 self._at_work -= 1
                 self._state.notify_all()
 
-    def _claimed(self, ref: CallRef) -> WonCall | None:
+    def _claimed(self, ref: CallRef, origin: str | None) -> WonCall | None:
         with self._state:
             self._claiming.setdefault(ref, False)
         try:
-            return self._claims.claim(ref)
+            if origin is None or self._origins.has(ref.execution, origin):
+                return self._claims.claim(ref)
+            _logger.warning("the call %s is of another database: these share a broker and a queue", ref)
         except AriaError as error:
             _logger.warning("the call %s could not be claimed: %s", ref, error)
         except Exception:

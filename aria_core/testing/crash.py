@@ -34,7 +34,15 @@ from aria_core.config import Config
 from aria_core.modeling.specification import LoadedTemplate
 from aria_core.testing.crash_runner import make_service
 from aria_core.testing.effects import EFFECTS, SECONDS
-from aria_core.testing.fault_points import IN_COMMIT, POINTS, Fault, forget_fault, plan_fault, reached
+from aria_core.testing.fault_points import (
+    IN_COMMIT,
+    PLACES,
+    PLACES_ELSEWHERE,
+    Fault,
+    forget_fault,
+    plan_fault,
+    reached,
+)
 from aria_core.testing.few_processes import be_a_crowd
 from aria_core.testing.judge import Judge
 from aria_core.testing.traces import read_effects
@@ -288,18 +296,30 @@ CANCEL, STOP = Scenario("cancel", 30.0), Scenario("stop", 30.0)
 SCENARIOS = {
     "failed": Scenario("fail"), "beat": Scenario("install", 0.75), "takeover": Scenario("resume"),
     "abandon": Scenario("restart"), "cancel-request": CANCEL, "terminate": CANCEL,
-    "pending": STOP, "withdraw": STOP, "release": STOP,
+    "pending": STOP, "withdraw": STOP, "release": STOP, "call-beat": Scenario("last-long", 30.0),
 }
 """By place; at all others an installation comes by."""
 
 
-CRASHES = (
-    *(Fault(point, nth=5 if point == IN_COMMIT else 1) for point in POINTS),
-    *(Fault(f"{side}-effect", "runner", nth=3) for side in ("before", "after")),
-    *(Fault(point, "everything", nth=3) for point in (
-        "before-effect", "after-effect", "after-sent", "before-success")),
-)
+def _crashes(places: Iterable[str], everything: Iterable[str]) -> tuple[Fault, ...]:
+    return (
+        *(Fault(f"{side}-{place}") for place in places for side in ("before", "after")),
+        Fault(IN_COMMIT, nth=5),
+        *(Fault(f"{side}-effect", "runner", nth=3) for side in ("before", "after")),
+        *(Fault(point, "everything", nth=3) for point in everything))
+
+
+CRASHES = _crashes(PLACES, ("before-effect", "after-effect", "after-sent", "before-success"))
 """Whoever comes to a point is killed, at every point; around effects the runner, or all processes."""
+
+_NOT_ELSEWHERE = ("started", "flush", "report", "pending")
+"""What workers elsewhere do in the database themselves, or a transaction of its own."""
+GOES_ON = ("S6", "S6 unstored")
+"""What a judge may find while there is no runner, if calls survive it: what runs elsewhere goes on."""
+CRASHES_ELSEWHERE = _crashes(
+    [*(each for each in PLACES if each not in _NOT_ELSEWHERE), *PLACES_ELSEWHERE],
+    ("before-effect", "after-effect", "after-sent", "before-success"))
+"""The same for an executor whose calls survive its runner; its workers reach points, too."""
 
 
 class CrashContract:
@@ -327,14 +347,17 @@ class CrashContract:
         check_crash(site, fault)
 
 
-def check_crash(site: CrashSite, fault: Fault) -> None:
-    """Let a fault strike where its scenario comes by, judge, resume, and judge again."""
+def check_crash(site: CrashSite, fault: Fault, meanwhile: Collection[str] = ()) -> None:
+    """Let a fault strike where its scenario comes by, judge, resume, and judge again.
+
+    `meanwhile` are promises that are not judged before the resume.
+    """
     scenario = SCENARIOS.get(fault.point.partition("-")[2], INSTALL)
     site.prepare()
     site.let_operations_last(scenario.seconds)
     _SCENES[scenario.name](site, fault)
     assert not forget_fault(site.directory), f"nobody came to {fault.point}: {reached(site.directory)}"
-    site.assert_promises_kept()
+    site.assert_promises_kept(meanwhile)
     site.let_operations_last(SHORT)
     assert site.resume() in _OUTCOMES.get(scenario.name, ("succeeded",))
     site.assert_promises_kept()
@@ -344,6 +367,14 @@ def _install(site: CrashSite, fault: Fault, what: str = "start") -> None:
     plan_fault(site.directory, fault)
     done = site.run(what)
     assert "Traceback" not in done.complained, done.complained
+
+
+def _last_long(site: CrashSite, fault: Fault) -> None:
+    plan_fault(site.directory, fault)
+    runner = site.launch("start")
+    site.wait_until_reached(fault.point)
+    site.let_operations_last(SHORT)
+    runner.end()
 
 
 def _fail(site: CrashSite, fault: Fault) -> None:
@@ -380,5 +411,5 @@ def _stop(site: CrashSite, fault: Fault) -> None:
 
 
 _SCENES = {"install": _install, "fail": _fail, "resume": _resume, "restart": _restart, "cancel": _cancel,
-           "stop": _stop}
+           "stop": _stop, "last-long": _last_long}
 _OUTCOMES = {"fail": ("failed",), "cancel": ("cancelled", "succeeded")}

@@ -137,16 +137,24 @@ class CrashRunner:
 
     @contextmanager
     def _application(self) -> Iterator[tuple[Application, Executor]]:
-        config = Config.load()
-        with Application(config) as plain:
-            if self._is_plain:
+        if self._is_plain:
+            with Application(Config.load()) as plain:
                 yield plain, plain.executor()
-                return
-            storage = FaultyStorage(plain.model_storage, self._points)
-            reach_in_commits(self._points)
-            with Application(config, model_storage=storage,
-                             resource_storage=plain.resource_storage) as faulty:
-                yield faulty, FaultyExecutor(plain.executor(), self._points)
+            return
+        with faulty_application(self._points) as faulty:
+            yield faulty, FaultyExecutor(faulty.executor(), self._points)
+
+
+@contextmanager
+def faulty_application(points: FaultPoints) -> Iterator[Application]:
+    """What the configuration of this directory names, with fault points around its storage."""
+    config = Config.load()
+    with Application(config) as plain:
+        storage = FaultyStorage(plain.model_storage, points)
+        reach_in_commits(points)
+        with Application(config, model_storage=storage,
+                         resource_storage=plain.resource_storage) as faulty:
+            yield faulty
 
 
 def main(arguments: list[str]) -> int:

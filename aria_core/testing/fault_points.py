@@ -43,10 +43,18 @@ PLACES = {
 }
 """What happens at each place. The points are ``before-<place>`` and ``after-<place>``."""
 
+PLACES_ELSEWHERE = {
+    "call-claim": "a worker elsewhere makes calls its own",
+    "call-beat": "a worker elsewhere shows that calls live",
+    "call-report": "a worker elsewhere stores how calls have ended",
+}
+"""The same of workers elsewhere, if they have an executor whose calls survive its runner."""
+
 IN_COMMIT = "in-commit"
 """Everything of a write transaction was sent to the database but its COMMIT (SQL storages only)."""
 
-POINTS = (*(f"{side}-{place}" for place in PLACES for side in ("before", "after")), IN_COMMIT)
+POINTS = (*(f"{side}-{place}" for place in (*PLACES, *PLACES_ELSEWHERE) for side in ("before", "after")),
+          IN_COMMIT)
 """The names of all fault points."""
 
 Whom = Literal["itself", "runner", "everything"]

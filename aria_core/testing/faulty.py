@@ -123,15 +123,15 @@ class FaultyLedger(Ledger):
 
     def claim_calls(self, refs: Sequence[CallRef], where: str, at: datetime, key: str) -> list[CallRef]:
         """See `Ledger.claim_calls`."""
-        return self._inner.claim_calls(refs, where, at, key)
+        return self._around(lambda: self._inner.claim_calls(refs, where, at, key), "call-claim")
 
     def beat_calls(self, beats: Sequence[CallBeat]) -> frozenset[CallRef]:
         """See `Ledger.beat_calls`."""
-        return self._inner.beat_calls(beats)
+        return self._around(lambda: self._inner.beat_calls(beats), "call-beat")
 
     def put_reports(self, reports: Sequence[FinalReport]) -> None:
         """See `Ledger.put_reports`."""
-        self._inner.put_reports(reports)
+        self._around(lambda: self._inner.put_reports(reports), "call-report")
 
     def record_call_edits(self, ref: CallRef, edits: Sequence[Edit]) -> bool:
         """See `Ledger.record_call_edits`."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from aria_core.orchestrator.executor import Station
 from aria_core.testing.crash import CrashProcess, CrashSite
+from aria_core.testing.crash_runner import faulty_application
 from aria_core.testing.effects import EFFECTS
+from aria_core.testing.fault_points import FaultPoints
 from aria_core.testing.few_processes import become_user
 from aria_core.testing.traces import read_effects
 
@@ -34,7 +37,14 @@ class WorkerSite:
 
     def launch(self, *words: str) -> CrashProcess:
         """Begin ``aria worker`` with these words."""
-        process = CrashProcess(_be_a_worker, self.directory, words, len(self._begun))
+        return self._begin(_be_a_worker, words)
+
+    def launch_faulty(self, site: CrashSite, slots: int) -> CrashProcess:
+        """Begin a worker that comes to the fault points of `site`."""
+        return self._begin(_be_a_faulty_worker, (str(site.directory), str(slots)))
+
+    def _begin(self, be: Callable[..., None], arguments: tuple[str, ...]) -> CrashProcess:
+        process = CrashProcess(be, self.directory, arguments, len(self._begun))
         self._begun.append(process)
         sys.stderr.write(f"worker {process.pid} in {self.directory}\n")
         return process
@@ -78,6 +88,18 @@ def kill(pid: int) -> None:
 def _be_a_worker(out: str, err: str, directory: str, *words: str) -> None:
     from aria_core.__main__ import main
 
+    _be_elsewhere(out, err, directory)
+    sys.argv = ["aria", "worker", *words]
+    main()
+
+
+def _be_a_faulty_worker(out: str, err: str, directory: str, points: str, slots: str) -> None:
+    _be_elsewhere(out, err, directory)
+    with faulty_application(FaultPoints(Path(points))) as application:
+        application.executor().serve(Station(application.remote_worker, int(slots)))
+
+
+def _be_elsewhere(out: str, err: str, directory: str) -> None:
     os.setsid()
     for path, descriptor in ((out, 1), (err, 2)):
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -87,5 +109,3 @@ def _be_a_worker(out: str, err: str, directory: str, *words: str) -> None:
         become_user(OTHER_USER, MANY)
     os.chdir(directory)
     os.environ["HOME"] = directory
-    sys.argv = ["aria", "worker", *words]
-    main()

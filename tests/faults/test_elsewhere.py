@@ -15,8 +15,6 @@ from typing import Any
 
 import psycopg
 import pytest
-from aria_plugins.executors.celery import CeleryExecutor
-from aria_plugins.executors.celery.messages import TASK, call_message
 
 from aria_core import CallRef, Secret
 from aria_core.testing.brokers import Broker, RabbitMQ, Valkey
@@ -25,6 +23,8 @@ from aria_core.testing.effects import EFFECTS
 from aria_core.testing.link import linked
 from aria_core.testing.traces import read_effects
 from aria_core.testing.worker_site import WorkerSite, kill, running_pids, worker_sites
+from aria_plugins.executors.celery import CeleryExecutor
+from aria_plugins.executors.celery.messages import TASK, call_message
 
 BROKERS: dict[str, type[Broker]] = {"celery-valkey": Valkey, "celery-rabbitmq": RabbitMQ}
 EVERYWHERE = {"executors": [*BROKERS], "databases": ["postgresql"]}

@@ -19,7 +19,7 @@ NO_EXECUTOR = cells(("none",), ("sqlite",))
 MATRIX = {
     1: ALL, 2: ALL,  # kill -9 at any moment: the runner, its group
     3: ON_SQLITE,  # kill -9 at every write of SQLite
-    4: ALL,  # kill -9 at every named point
+    4: ALL | ELSEWHERE,  # kill -9 at every named point
     5: ALL,  # a frozen runner
     6: ON_SQLITE,  # frozen with SQLite's write lock
     7: ON_PROCESSES, 8: ON_PROCESSES,  # eight resumes, eight starts

@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from aria_core.testing.crash import KILLED, SHORT, CrashProcess, CrashSite, wait_until
+from aria_core.testing.crash import GOES_ON, KILLED, SHORT, CrashProcess, CrashSite, wait_until
 
 ON_MAIL: dict[str, Any] = {"executors": ["mail"], "databases": ["sqlite", "postgresql"]}
-GOES_ON = ("S6", "S6 unstored")
-"""What a judge may find while there is no runner: what runs elsewhere goes on."""
 
 
 def worker_of(site: CrashSite) -> CrashProcess:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aria_core.orchestrator.call_maker import origin_of
 from aria_core.orchestrator.remote_worker import RemoteWorker
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import Batch
@@ -68,6 +69,18 @@ def test_a_call_that_is_won_runs_and_its_report_is_stored(calls: SentCalls, make
     assert row is not None
     assert row.where == worker.where
     assert worker.running() == frozenset()
+
+
+def test_a_call_that_another_database_numbers_alike_is_not_run(
+        calls: SentCalls, make_worker: MakeWorker, model_storage: ModelStorage) -> None:
+    ref, = calls.send(calls.task("echo", text="ä"))
+    worker = make_worker()
+    service = model_storage.execution.get(ref.execution).service
+    assert not worker.run(ref, "5f0e")
+    assert not worker.run(CallRef(ref.execution + 1000, ref.task, ref.attempt), origin_of(service))
+    assert calls.row(ref) is None
+    assert worker.run(ref, origin_of(service))
+    assert calls.report(ref) == Succeeded(ref, {"text": "ä"})
 
 
 def test_a_failure_is_reported_with_its_edits(calls: SentCalls, make_worker: MakeWorker) -> None:

@@ -78,7 +78,7 @@ def serve(app: Celery, queue: str, station: Station) -> None:
     queues = station.queues or (queue,)
     presence = Presence(app, queue, station.slots, queues)
     calls = station.make_worker(station.slots, presence.wake)
-    add_task(app, lambda ref, origin: calls.run(ref))
+    add_task(app, calls.run)
     name = f"{station.name or f'aria-{os.getpid()}'}@{socket.gethostname()}"
     workers: list[CeleryWorker] = []
 
