@@ -1,0 +1,105 @@
+"""Whole executions through real brokers, PostgreSQL and workers: wakes, workers that come later, cancels."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aria_core import Application, Config, TemplateBuilder, call, create_service, store_template
+from aria_core.testing.bench import OPERATIONS, is_alive
+from aria_core.testing.graphs import SERVICE, graphs_template
+from aria_core.testing.link import Link
+from aria_core.testing.sent_calls import wait_until
+from aria_core.testing.worker_hosts import Hosts
+
+A_MINUTE = 60.0
+CANCELS_WITHIN = 2.0
+
+
+class Site(Hosts):
+    """Hosts with an application where the runner lives."""
+
+    def __init__(self, database: str, broker: str, **settings: Any) -> None:
+        self._link = Link(database)  # PostgreSQL's own socket lies where other users may not go
+        files = {"use": "file", "directory": "", "shared": True}
+        super().__init__(self._link.through, files, broker, f"aria-{secrets.token_hex(4)}", **settings)
+        self.application = Application(Config.load(directory=self.runner))
+
+    def _host(self, name: str, **executor: Any) -> Path:
+        self._config["resource_storage"]["directory"] = str(self.shared)
+        return super()._host(name, **executor)
+
+    def close(self) -> None:
+        self.application.close()
+        super().close()
+        self._link.close()
+
+
+@pytest.fixture(params=["valkey", "rabbitmq"])
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Hosts that look into the database once a minute if nobody wakes them."""
+    databases = request.getfixturevalue("postgresql_databases")
+    name = databases.create(request.getfixturevalue("postgresql_template"))
+    broker = request.getfixturevalue(request.param)
+    made = Site(databases.url(name), broker.url, poll_interval=A_MINUTE)
+    yield made
+    made.close()
+    databases.drop(name)
+
+
+@pytest.fixture
+def graphs(site: Site) -> int:
+    """A service with workflows of every shape."""
+    model, resource = site.application.model_storage, site.application.resource_storage
+    return create_service(model, store_template(model, resource, graphs_template()), SERVICE).id
+
+
+def seconds_for(site: Site, service: int, shape: str, count: int) -> float:
+    """How long so many tasks take that do nothing."""
+    began = time.monotonic()
+    runner = site.application.runner(service_id=service, workflow_name=shape, inputs={"count": count})
+    assert runner.execute() == "succeeded", site.logs()
+    return time.monotonic() - began
+
+
+def test_two_hundred_tasks_need_no_polling(site: Site, graphs: int) -> None:
+    site.worker(2)
+    site.worker(2)
+    assert seconds_for(site, graphs, "free", 200) < A_MINUTE / 2
+    assert seconds_for(site, graphs, "chain", 20) < A_MINUTE / 2
+
+
+def test_a_worker_that_comes_later_is_used_at_once(site: Site, graphs: int) -> None:
+    runner = site.aria("executions", "start", SERVICE, "free", "--input", "count=5")
+    wait_until(lambda: any("no worker" in each.message for each in site.application.model_storage.log.list()))
+    began = time.monotonic()
+    site.worker(1)
+    said, _ = runner.communicate(timeout=A_MINUTE)
+    assert runner.returncode == 0, said
+    assert time.monotonic() - began < A_MINUTE / 2
+
+
+def test_a_cancel_from_elsewhere_ends_what_a_worker_runs(site: Site) -> None:
+    builder = TemplateBuilder("hanging")
+    pids = site.shared / "pids"
+    builder.node("one", operations={"create": call(f"{OPERATIONS}:hang", inputs={"pids": str(pids)})})
+    model, resource = site.application.model_storage, site.application.resource_storage
+    create_service(model, store_template(model, resource, builder.load()), "hanging")
+    site.worker(2)
+    runner = site.aria("executions", "start", "hanging", "install")
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) > 0)
+    running = [int(each) for each in pids.read_text().split()]
+    execution = model.execution.list().items[0].id
+    cancel = site.aria("executions", "cancel", str(execution))
+    wait_until(lambda: model.execution.get(execution).state == "cancelling")
+    began = time.monotonic()
+    wait_until(lambda: not any(map(is_alive, running)))
+    assert time.monotonic() - began <= CANCELS_WITHIN
+    runner.communicate(timeout=30)
+    cancel.communicate(timeout=30)
+    assert model.execution.get(execution).state == "cancelled"
