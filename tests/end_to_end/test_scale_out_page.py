@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from aria_core.testing.brokers import Broker
+
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "scale-out.md"
 TEMPLATE = """\
 tosca_definitions_version: tosca_simple_yaml_1_3
@@ -77,6 +79,16 @@ class Host:
         assert runner.stdout is not None
         assert "serving" in runner.stdout.readline()
         return runner
+
+    def work(self) -> subprocess.Popen[str]:
+        """What the unit of the worker starts."""
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read_string(blocks("ini")[1])
+        _, *words = shlex.split(parser["Service"]["ExecStart"])
+        worker: subprocess.Popen[str] = subprocess.Popen(
+            [sys.executable, "-m", "aria_core", *words], **self._options())  # type: ignore[call-overload]
+        self._started.append(worker)
+        return worker
 
     def end(self) -> None:
         for each in self._started:
@@ -148,3 +160,42 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
                           capture_output=True, text=True, timeout=60, check=False)
     complaints = [line for line in done.stderr.splitlines() if "aria-runner.service" in line]
     assert complaints == [], done.stderr
+
+
+# --- workers elsewhere
+
+def test_with_two_lines_more_operations_run_on_workers(
+        tmp_path: Path, postgresql_url: str, valkey: Broker) -> None:
+    """The runner's host and the worker's share nothing but the database, the files and the broker."""
+    two_lines, queues = blocks("toml")[1:]
+    assert set(tomllib.loads(two_lines)["executor"]) == {"use", "broker"}
+    assert {each.partition(":")[0] for each in tomllib.loads(queues)["executor"]["queues"]} == {
+        "operation", "type", "plugin"}
+    shared = tmp_path / "shared"
+    laptop, elsewhere = (Host(tmp_path / name, postgresql_url, shared) for name in ("one", "two"))
+    for each in (laptop, elsewhere):
+        text = two_lines.replace("redis://broker.example.org:6379/0", valkey.url)
+        file = each.directory / "aria.toml"
+        file.write_text(f'{file.read_text()}{text}queue = "{tmp_path.name}"\n')
+    (laptop.directory / "hello.yaml").write_text(TEMPLATE)
+    script = laptop.directory / "wait.sh"
+    script.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    script.chmod(0o755)
+    worker = elsewhere.work()
+    try:
+        laptop.aria("run", "hello.yaml")
+    finally:
+        worker.send_signal(signal.SIGTERM)
+    assert (tmp_path / "ran").exists()
+    [execution] = json.loads(laptop.aria("executions", "list", "--json"))
+    assert execution["state"] == "succeeded"
+    assert worker.wait(60) == 0
+
+
+def test_the_unit_of_the_worker_gives_operations_time() -> None:
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(blocks("ini")[1])
+    service = parser["Service"]
+    words = shlex.split(service["ExecStart"])
+    assert words[1] == "worker"
+    assert float(service["TimeoutStopSec"]) > float(words[words.index("--grace") + 1]) + 20
