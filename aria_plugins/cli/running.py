@@ -103,7 +103,11 @@ def _end(run: Run, state: str) -> int:
     if state == ExecutionState.CANCELLED:
         say(f"execution {number} was cancelled; 'aria executions resume {number}' takes it up again")
         return 7
-    say(f"execution {number} was stopped before its end; 'aria executions resume {number}' goes on with it")
+    if run.runner.execution.queued:
+        say(f"execution {number} was stopped before its end; it is in the queue again, an 'aria runner' goes on "
+            "with it")
+    else:
+        say(f"execution {number} was stopped before its end; 'aria executions resume {number}' goes on with it")
     return run.interruption.exit_code
 
 

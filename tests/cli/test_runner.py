@@ -157,6 +157,25 @@ def test_a_runner_that_is_stopped_hands_over(service: Any) -> None:
     assert states(service) == ["succeeded"]
 
 
+def test_a_queued_execution_that_is_stopped_by_hand_is_in_the_queue_again(service: Any) -> None:
+    service("services", "create", "hello", "slow", "--input", f"gate={service.gate}")
+    service("executions", "start", "slow", "install", "--queue")
+    running = service.start("executions", "resume", "1")
+    service.wait_for(Path(f"{service.gate}.waiting").exists)
+    running.send_signal(signal.SIGTERM)
+    assert "stopping" in running.stderr.readline()
+    running.send_signal(signal.SIGTERM)
+    _, error = running.communicate(timeout=60)
+    assert running.returncode == 143
+    assert "execution 1 was stopped before its end; it is in the queue again, an 'aria runner' goes on" in error
+    assert "executions resume" not in error
+    assert service.json("executions", "list")[0]["status"] == "started (queued)"
+
+    service.open_gate()
+    service("runner", "--until-empty")
+    assert states(service) == ["succeeded"]
+
+
 def test_a_runner_waits_for_what_runs_within_its_grace_and_a_second_signal_ends_it(service: Any) -> None:
     service("services", "create", "hello", "slow", "--input", f"gate={service.gate}")
     service("executions", "start", "slow", "install", "--queue")
