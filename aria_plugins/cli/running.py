@@ -103,11 +103,9 @@ def _end(run: Run, state: str) -> int:
     if state == ExecutionState.CANCELLED:
         say(f"execution {number} was cancelled; 'aria executions resume {number}' takes it up again")
         return 7
-    if run.runner.execution.queued:
-        say(f"execution {number} was stopped before its end; it is in the queue again, an 'aria runner' goes on "
-            "with it")
-    else:
-        say(f"execution {number} was stopped before its end; 'aria executions resume {number}' goes on with it")
+    goes_on = ("it is in the queue again, an 'aria runner' goes on with it" if run.runner.execution.queued
+               else f"'aria executions resume {number}' goes on with it")
+    say(f"execution {number} was stopped before its end; {goes_on}")
     return run.interruption.exit_code
 
 

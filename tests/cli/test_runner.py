@@ -167,7 +167,7 @@ def test_a_queued_execution_that_is_stopped_by_hand_is_in_the_queue_again(servic
     running.send_signal(signal.SIGTERM)
     _, error = running.communicate(timeout=60)
     assert running.returncode == 143
-    assert "execution 1 was stopped before its end; it is in the queue again, an 'aria runner' goes on" in error
+    assert "execution 1 was stopped before its end; it is in the queue again, an 'aria runner'" in error
     assert "executions resume" not in error
     assert service.json("executions", "list")[0]["status"] == "started (queued)"
 
