@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from aria_core.modeling.base import Model
-from aria_core.orchestrator.executor import Executor, Inbox
+from aria_core.orchestrator.executor import Executor, Inbox, Station
 from aria_core.storage.model import Ledger, ModelStorage, ModelTable
 from aria_core.storage.records import (
     Batch,
@@ -280,6 +280,10 @@ class FaultyExecutor(Executor):
     def running(self) -> frozenset[CallRef]:
         """See `Executor.running`."""
         return self._inner.running()
+
+    def serve(self, station: Station) -> None:
+        """See `Executor.serve`."""
+        self._inner.serve(station)
 
     def close(self, grace: float) -> None:
         """See `Executor.close`."""

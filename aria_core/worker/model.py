@@ -10,7 +10,7 @@ from aria_core.worker.frozen import Record
 from aria_core.worker.views import Actors, ActorView
 
 TABLES = ("service_template", "node_template", "service", "node", "relationship", "interface", "operation",
-          "parameter", "attribute", "execution", "task", "attempt", "log", "plugin")
+          "parameter", "attribute", "execution", "task", "attempt", "claimed_call", "log", "plugin")
 
 _WRITES = ("put", "create", "update", "delete", "drop")
 _PAGE = 500

@@ -62,7 +62,8 @@ def insert(connection: Connection, table: str, rows: list[dict[str, Any]]) -> No
 
 
 def number_new_rows_behind(connection: Connection) -> None:
-    for name in TABLES if connection.dialect.name == "postgresql" else ():
+    known = inspect(connection)
+    for name in filter(known.has_table, TABLES) if connection.dialect.name == "postgresql" else ():
         connection.execute(text(f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name} "
                                 "HAVING max(id) > 0"))
 
