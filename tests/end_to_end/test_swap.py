@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -59,6 +60,12 @@ class Swapped:
             "[executor]", *lines, "[model_storage]", 'use = "sql"', f'url = "{self._url}"',
             "[resource_storage]", 'use = "file"', f'directory = "{self._directory}/resources"',
             "shared = true", "[plugins]", 'directory = "plugins"', ""])
+
+    def running(self) -> set[int]:
+        """The tasks whose operation has begun, and has said since then that it lasts."""
+        effects = self.site.judge.effects()
+        ended = {each.task for each in effects if each.what == "end"}
+        return {each.task for each in effects if each.what == "runs"} - ended
 
     def final_states(self) -> dict[str, Any]:
         """All that an execution leaves behind it in the database."""
@@ -115,15 +122,21 @@ def test_what_one_has_begun_another_resumes(
     place = swapped(database)
     site = place.site
     place.choose(first)
-    site.let_operations_last(0.3)
     runner = site.launch("start")
-    wait_until(lambda: site.count("begin") >= 3, "three operations")
+    wait_until(lambda: site.count("begin") >= 2, "two operations")
+    site.let_operations_last(60.0)
+    wait_until(place.running, "an operation that lasts")
     runner.kill()
+    cut_off = place.running()
     site.assert_promises_kept(GOES_ON if first in ON_BROKERS else ())
     place.choose(then)
+    resumed = site.launch("resume")
+    wait_until(lambda: site.judge.rows("SELECT epoch FROM execution")[0]["epoch"] > 1, "another runner")
     site.let_operations_last(SHORT)
-    assert site.resume() == "succeeded"
+    assert resumed.end().said == "succeeded"
     site.assert_promises_kept()
+    begun = Counter(each.task for each in site.judge.effects() if each.what == "begin")
+    assert {begun[task] for task in cut_off} == ({1} if first in ON_BROKERS else {2})  # adopted, or run again
     left = place.final_states()
     assert {each["state"] for each in left["tasks"]} == {"success"}
     assert {each["state"] for each in left["nodes"]} == {"started"}
