@@ -27,8 +27,8 @@ def as_worker_user() -> tuple[str, ...]:
     may_read = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
     needed = "import aria_core, amqp, celery, obstore, psycopg, redis.asyncio"
     for words in ((*other, "--inh-caps=-all"), (*other, *may_read)):
-        tried = subprocess.run([*words, sys.executable, "-c", needed], cwd="/", check=False,
-                               capture_output=True)
+        tried = subprocess.run(  # nosec B603 # our own interpreter; no shell
+            [*words, sys.executable, "-c", needed], cwd="/", check=False, capture_output=True)
         if tried.returncode == 0:
             return words
     raise AssertionError(f"user {NOBODY} cannot run {sys.executable}")
@@ -56,7 +56,7 @@ class Hosts:
         place = self._host(f"worker {len(self._workers)}", **executor)
         command = [sys.executable, "-m", "aria_core", "worker", "--slots", str(slots), *words]
         with (place / "log").open("wb") as log:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # nosec B603 # our own command; no shell
                 [*as_worker_user(), *command], cwd=place, env=_environment(place), stdout=log, stderr=log,
                 start_new_session=True)
         sys.stderr.write(f"aria worker with {slots} slots: pid {process.pid} in {place}\n")
@@ -70,9 +70,10 @@ class Hosts:
     def aria(self, *words: str, host: Path | None = None, **variables: str) -> subprocess.Popen[str]:
         """``aria`` with these words where the runner lives."""
         place = host or self.runner
-        return subprocess.Popen([sys.executable, "-m", "aria_core", *words], cwd=place, text=True,
-                                env=_environment(place) | variables, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, start_new_session=True)
+        return subprocess.Popen(  # nosec B603 # our own command; no shell
+            [sys.executable, "-m", "aria_core", *words], cwd=place, text=True,
+            env=_environment(place) | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True)
 
     def close(self) -> None:
         """End all workers."""
