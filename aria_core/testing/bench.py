@@ -27,6 +27,7 @@ OPERATIONS = "aria_core.testing.operations"
 PLUGIN_OPERATIONS = "plugin_operations"
 """The same, where `with_operations` has put them."""
 NODE = 7
+SECOND = 1.0
 _QUIET = 0.3
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from multiprocessing import get_context
 from pathlib import Path
 
-from aria_core.testing.crash import PATIENCE, Ended
+from aria_core.testing.crash_process import PATIENCE, Ended
 
 NOBODY = 65534
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from aria_core.testing.crash import PATIENCE, CrashProcess, CrashSite, Ended
+from aria_core.testing.crash import CrashSite
+from aria_core.testing.crash_process import PATIENCE, CrashProcess, Ended
 from aria_core.testing.evidence import Case
 from aria_core.testing.judge import ENDED
 from aria_core.testing.traces import Effect, marked_processes

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from aria_core.testing.crash import CrashSite, Ended, wait_until
+from aria_core.testing.crash import CrashSite
+from aria_core.testing.crash_process import Ended, wait_until
 from aria_core.testing.fault_points import Fault, plan_fault
 
 _CALL = re.compile(r"^(?P<thread>\d+) +(?P<name>\w+)\((?P<rest>.*)$")

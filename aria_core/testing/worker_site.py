@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aria_core.orchestrator.executor import Station
-from aria_core.testing.crash import CrashProcess, CrashSite
+from aria_core.testing.crash import CrashSite
+from aria_core.testing.crash_process import CrashProcess
 from aria_core.testing.crash_runner import faulty_application
 from aria_core.testing.effects import EFFECTS
 from aria_core.testing.fault_points import FaultPoints

@@ -443,7 +443,7 @@ DOUBLES: dict[str, tuple[type[Executor], ...]] = {
     "test_what_survives_goes_on_after_closing": (EndsWhatShouldSurvive,),
 }
 
-CONTRACT_TESTS = sorted(name for name in vars(ExecutorContract) if name.startswith("test_"))
+CONTRACT_TESTS = sorted(name for name in dir(ExecutorContract) if name.startswith("test_"))
 
 
 def test_every_test_of_the_contract_has_a_double() -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from aria_core import Application, Config, create_service
-from aria_core.testing.crash import CrashProcess, CrashSite, wait_until
+from aria_core.testing.crash import CrashSite
+from aria_core.testing.crash_process import CrashProcess, wait_until
 from aria_core.testing.crash_runner import SERVICE
 from aria_core.testing.effects import EFFECTS
 from aria_core.testing.traces import read_effects

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from aria_core.testing.crash import GOES_ON, SHORT, CrashSite, wait_until
+from aria_core.testing.crash import GOES_ON, SHORT, CrashSite
+from aria_core.testing.crash_process import wait_until
 from aria_core.testing.worker_site import worker_sites
 
 LOCAL, ON_BROKERS = ("thread", "process", "dry"), ("celery-valkey", "celery-rabbitmq")

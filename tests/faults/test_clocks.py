@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from aria_core.testing.crash import KILLED, SHORT, CrashProcess, CrashSite
+from aria_core.testing.crash import KILLED, SHORT, CrashSite
+from aria_core.testing.crash_process import CrashProcess
 from aria_core.testing.crash_runner import RETRY_INTERVAL
 from aria_core.testing.effects import EFFECTS
 from aria_core.testing.fault_points import Fault, plan_fault

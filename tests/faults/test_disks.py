@@ -18,7 +18,8 @@ import pytest
 from aria_core.exceptions import StorageUnavailableError
 from aria_core.storage.sql import SqlModelStorage
 from aria_core.storage.sql.database import BUSY_TIMEOUT
-from aria_core.testing.crash import KILLED, CrashProcess, CrashSite, Ended, wait_until
+from aria_core.testing.crash import KILLED, CrashSite
+from aria_core.testing.crash_process import CrashProcess, Ended, wait_until
 from aria_core.testing.effects import EFFECTS
 from aria_core.testing.fault_points import Fault, plan_fault
 from aria_core.testing.judge import read_effects

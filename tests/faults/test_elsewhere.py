@@ -18,7 +18,8 @@ import pytest
 
 from aria_core import CallRef, Secret
 from aria_core.testing.brokers import Broker, RabbitMQ, Valkey
-from aria_core.testing.crash import CrashProcess, CrashSite, wait_until
+from aria_core.testing.crash import CrashSite
+from aria_core.testing.crash_process import CrashProcess, wait_until
 from aria_core.testing.effects import EFFECTS
 from aria_core.testing.link import linked
 from aria_core.testing.traces import read_effects

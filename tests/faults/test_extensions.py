@@ -13,7 +13,8 @@ import pytest
 from aria_core.modeling.builder import call
 from aria_core.modeling.expressions import get_input
 from aria_core.modeling.specification import OperationSpec
-from aria_core.testing.crash import CrashSite, Ended
+from aria_core.testing.crash import CrashSite
+from aria_core.testing.crash_process import Ended
 from aria_core.testing.wagons import make_wagon, make_wheel, write_wagon
 
 EFFECT = "aria_core.testing.effects:effect"

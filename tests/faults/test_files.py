@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from aria_core.testing.crash import CrashSite, Ended, wait_until
+from aria_core.testing.crash import CrashSite
+from aria_core.testing.crash_process import Ended, wait_until
 from aria_core.testing.effects import EFFECTS
 from aria_core.testing.judge import read_effects
 from aria_core.testing.other_user import give_away, run_as_other

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from aria_core.testing.crash import KILLED, SHORT, CrashProcess
+from aria_core.testing.crash import KILLED, SHORT
+from aria_core.testing.crash_process import CrashProcess
 from aria_core.testing.fault_points import signal_tree
 from aria_core.testing.judge import ENDED
 from aria_core.testing.script_service import (

@@ -17,7 +17,8 @@ from aria_core.modeling.expressions import get_input
 from aria_core.modeling.specification import OperationSpec
 from aria_core.orchestrator.surroundings import TERMINATE_GRACE
 from aria_core.testing.bench import is_alive
-from aria_core.testing.crash import CrashProcess, CrashSite, wait_until
+from aria_core.testing.crash import CrashSite
+from aria_core.testing.crash_process import CrashProcess, wait_until
 from aria_core.testing.traces import read_effects
 
 ALL_EXECUTORS, ALL_DATABASES = ["thread", "process"], ["sqlite", "postgresql"]

@@ -10,7 +10,8 @@ import pytest
 from aria_core.modeling.builder import call, script
 from aria_core.modeling.expressions import get_input
 from aria_core.modeling.specification import OperationSpec
-from aria_core.testing.crash import CrashProcess, CrashSite, Ended, wait_until
+from aria_core.testing.crash import CrashSite
+from aria_core.testing.crash_process import CrashProcess, Ended, wait_until
 
 DIRECTORY = {"directory": get_input("directory")}
 MEBIBYTE = 1024 * 1024

@@ -19,7 +19,8 @@ import pytest
 from aria_core.modeling.builder import TemplateBuilder, call
 from aria_core.modeling.expressions import get_input
 from aria_core.modeling.specification import LoadedTemplate
-from aria_core.testing.crash import KILLED, PATIENCE, SHORT, CrashProcess, CrashSite, Ended, wait_until
+from aria_core.testing.crash import KILLED, SHORT, CrashSite
+from aria_core.testing.crash_process import PATIENCE, CrashProcess, Ended, wait_until
 from aria_core.testing.crash_runner import SERVICE
 from aria_core.testing.fault_points import reached
 from aria_core.testing.meeting import Meeting

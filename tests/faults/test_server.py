@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from aria_core.testing.crash import SHORT, CrashProcess, CrashSite
+from aria_core.testing.crash import SHORT, CrashSite
+from aria_core.testing.crash_process import CrashProcess
 from aria_core.testing.effects import EFFECTS
 from aria_core.testing.fault_points import IN_COMMIT, Fault, plan_fault
 from aria_core.testing.link import Link, linked

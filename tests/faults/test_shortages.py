@@ -18,7 +18,8 @@ import pytest
 
 from aria_core.modeling.builder import call
 from aria_core.modeling.expressions import get_input
-from aria_core.testing.crash import SHORT, CrashProcess, CrashSite, wait_until
+from aria_core.testing.crash import SHORT, CrashSite
+from aria_core.testing.crash_process import CrashProcess, wait_until
 
 SLOTS = 24
 """More than the limits allow."""

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from aria_core.testing.crash import SHORT, Ended
+from aria_core.testing.crash import SHORT
+from aria_core.testing.crash_process import Ended
 from aria_core.testing.script_service import OPERATIONS, ScriptService, SpawnedCommand, script_service
 
 SECONDS = 0.15

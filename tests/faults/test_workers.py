@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from aria_core.testing.crash import GOES_ON, KILLED, SHORT, CrashProcess, CrashSite, wait_until
+from aria_core.testing.crash import GOES_ON, KILLED, SHORT, CrashSite
+from aria_core.testing.crash_process import CrashProcess, wait_until
 
 ON_MAIL: dict[str, Any] = {"executors": ["mail"], "databases": ["sqlite", "postgresql"]}
 

@@ -15,7 +15,7 @@ from sqlalchemy import Integer, String, bindparam, text, update
 from aria_core.modeling.models import Task
 from aria_core.orchestrator import bookkeeping, engine, log_writer, progress, run, sending, workflow_runner
 from aria_core.storage.sql import ledger
-from aria_core.testing.crash import be_a_runner
+from aria_core.testing.crash_process import be_a_runner
 from aria_core.worker import worker_process
 from aria_core.worker.calls import Succeeded
 
