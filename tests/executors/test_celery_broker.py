@@ -295,9 +295,13 @@ def worker(broker: Broker, executor: CeleryExecutor, tmp_path: Path) -> Iterator
     assert process.stdin is not None
     process.stdin.write(f"{broker.url} {executor.queue}".encode())
     process.stdin.close()
-    yield tmp_path / "ran"
-    process.terminate()
-    assert process.wait(PATIENCE) == 0, (tmp_path / "log").read_text()[-3000:]
+    try:
+        yield tmp_path / "ran"
+        process.terminate()
+        assert process.wait(PATIENCE) == 0, (tmp_path / "log").read_text()[-3000:]
+    finally:
+        process.kill()
+        process.wait()
 
 
 def ran(worker: Path) -> list[str]:

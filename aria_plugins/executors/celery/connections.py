@@ -31,7 +31,12 @@ _log = logging.getLogger("aria.celery")
 
 
 def make_app(broker: str, queue: str) -> Celery:
-    """A Celery app that speaks JSON only, keeps no results and relies on no message."""
+    """A Celery app that speaks JSON only, keeps no results and relies on no message.
+
+    Celery would fetch less after a broken connection, until what ran then has ended: whose thread says so
+    to RabbitMQ and waits for the answer on a connection that the worker's own thread reads. Both may wait
+    for ever.
+    """
     app = Celery("aria", broker=broker, set_as_current=False)
     app.conf.update(
         accept_content=["json"], task_serializer="json", result_serializer="json", event_serializer="json",
@@ -39,6 +44,7 @@ def make_app(broker: str, queue: str) -> Celery:
         task_acks_late=True, worker_prefetch_multiplier=1,  # who has no free slot must not sit on messages
         broker_connection_retry_on_startup=True, broker_connection_max_retries=None,
         broker_heartbeat=HEARTBEAT, task_publish_retry=False,
+        worker_enable_prefetch_count_reduction=False,  # Celery 5.7 undoes it in threads of calls
         worker_hijack_root_logger=False, worker_redirect_stdouts=False,
         broker_transport_options=_REDIS if broker.startswith("redis") else {})
     app.connection_for_write()  # imports what speaks with that broker: in a thread it would fail unseen
