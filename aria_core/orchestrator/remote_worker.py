@@ -64,7 +64,7 @@ class RemoteWorker:
         self._wake = wake or _wake_nobody
         self._parts = PartsOfExecutions(
             WorkerParts(model, resource, plugins, hooks or NoHooks(), self._clock))
-        self._claims = Claims(model, self._clock, self.where)
+        self._claims = Claims(model.ledger, self._clock, self.where)
         self._origins = Origins(model, self._clock)
         self._given_up = threading.Event()
         self._reports = Reports(
@@ -184,10 +184,6 @@ class RemoteWorker:
         return None
 
     def _carry_out(self, ref: CallRef, won: WonCall) -> None:
-        if won.row is None:
-            self._forget_claim(ref)
-            self._reports.put(Lost(ref, "unreachable", "its task could not be read"), _settled)
-            return
         call = RemoteCall(ref, won.row, won.since)
         self._watch.add(call)
         try:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from aria_core.exceptions import StorageError
-from aria_core.storage.records import CallBeat, Claim, ClaimedCallRow, Pulse
+from aria_core.storage.records import CallBeat, Claim, ClaimedCallRow, Pulse, TaskRow
 from aria_core.worker.calls import CallRef, Edit, FinalReport
 
 
@@ -47,6 +47,14 @@ class CallsElsewhere:
 
         Of two reports about one call the first is kept. A report about a call that has no row (any more)
         comes too late: it is dropped.
+        """
+        raise _keeps_none()
+
+    def exchange_calls(self, reports: Sequence[FinalReport], refs: Sequence[CallRef], where: str,
+                       at: datetime, key: str) -> dict[CallRef, TaskRow]:
+        """Keep reports as `put_reports` and claim calls as `claim_calls`, in one transaction.
+
+        Returns the tasks of those that were won, in the order of `refs`.
         """
         raise _keeps_none()
 

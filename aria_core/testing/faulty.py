@@ -125,6 +125,12 @@ class FaultyLedger(Ledger):
         """See `Ledger.claim_calls`."""
         return self._around(lambda: self._inner.claim_calls(refs, where, at, key), "call-claim")
 
+    def exchange_calls(self, reports: Sequence[FinalReport], refs: Sequence[CallRef], where: str,
+                       at: datetime, key: str) -> dict[CallRef, TaskRow]:
+        """See `Ledger.exchange_calls`; a claim or a report, or both."""
+        places = ["call-claim"] * bool(refs) + ["call-report"] * bool(reports)
+        return self._around(lambda: self._inner.exchange_calls(reports, refs, where, at, key), *places)
+
     def beat_calls(self, beats: Sequence[CallBeat]) -> frozenset[CallRef]:
         """See `Ledger.beat_calls`."""
         return self._around(lambda: self._inner.beat_calls(beats), "call-beat")

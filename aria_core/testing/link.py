@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 from sqlalchemy import make_url
 
-_COMMIT = b"COMMIT"
+COMMIT = b"COMMIT"
 
 
 class Link:
@@ -22,7 +22,8 @@ class Link:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._wires: list[Wire] = []
         self._lock = threading.Lock()
-        self._is_silent = self._breaks_at_commit = False
+        self._is_silent = False
+        self._breaks_at: bytes | None = None
         self.commits_broken = 0
         """At how many commits it broke."""
         own = server.set(host="127.0.0.1", port=self._listener.getsockname()[1], query={})
@@ -39,17 +40,20 @@ class Link:
         with self._lock:
             self._is_silent = False
 
-    def break_at_next_commit(self) -> None:
-        """Let the server hear one more COMMIT, and the connection break instead of the answer."""
+    def break_at_next_commit(self, words: bytes = COMMIT) -> None:
+        """Let the server hear one more COMMIT, and the connection break instead of the answer.
+
+        Or something else that commits: whatever has these words in it.
+        """
         with self._lock:
-            self._breaks_at_commit = True
+            self._breaks_at = words
 
     def may_pass(self, wire: Wire, data: bytes, from_client: bool) -> bool:
         """Whether these bytes get through on `wire`."""
         with self._lock:
             wire.is_silent |= self._is_silent
-            if from_client and self._breaks_at_commit and _COMMIT in data:
-                self._breaks_at_commit, wire.is_breaking = False, True
+            if from_client and self._breaks_at is not None and self._breaks_at in data:
+                self._breaks_at, wire.is_breaking = None, True
             if wire.is_breaking and data and not from_client:
                 self.commits_broken, wire.is_breaking, wire.is_silent = self.commits_broken + 1, False, True
                 wire.close()

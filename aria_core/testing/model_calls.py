@@ -10,7 +10,7 @@ import pytest
 
 from aria_core.exceptions import FencedError
 from aria_core.storage.model import ModelStorage
-from aria_core.storage.records import Batch, CallBeat, Claim, ClaimedCallRow
+from aria_core.storage.records import Batch, CallBeat, Claim, ClaimedCallRow, TaskRow
 from aria_core.testing.sample import (
     JSON_VALUES,
     MOMENT,
@@ -153,6 +153,24 @@ class CallsContract:
         storage.ledger.put_reports([Failed(refs[0], "too late")])
         assert [row.ref for row in storage.ledger.claimed_calls(claim.execution)] == refs[2:]
         assert storage.ledger.beat_calls([CallBeat(ref) for ref in refs]) == {refs[2]}
+
+    def test_reports_and_claims_are_exchanged_in_one_transaction(self, storage: ModelStorage) -> None:
+        claim, refs = sent_calls(storage)
+        stored = {row.id: row for row in storage.ledger.load_graph(claim.execution)}
+
+        def exchange(reports: Sequence[FinalReport], asked: Sequence[CallRef]) -> dict[CallRef, TaskRow]:
+            return storage.ledger.exchange_calls(reports, asked, WHERE, MOMENT, KEY)
+
+        won = exchange([Succeeded(refs[0], "before it was claimed")], refs[:1])
+        assert won == {refs[0]: stored[refs[0].task]._replace(state="started")}
+        won = exchange([Succeeded(refs[0], 7)], [refs[2], refs[0], refs[1]])
+        assert list(won) == [refs[2], refs[0], refs[1]]
+        assert [row.id for row in won.values()] == [ref.task for ref in won]
+        assert exchange([], []) == exchange([Failed(refs[1], "no")], []) == {}
+        rows = elsewhere(lambda: storage.ledger.claimed_calls(claim.execution))
+        assert [row.ref for row in rows] == refs
+        assert rows[0].report in (Succeeded(refs[0], "before it was claimed"), Succeeded(refs[0], 7))
+        assert [row.report for row in rows[1:]] == [Failed(refs[1], "no"), None]
 
     def test_a_report_that_nobody_can_read_is_a_failure(self, storage: ModelStorage) -> None:
         claim, refs = sent_calls(storage, 5)

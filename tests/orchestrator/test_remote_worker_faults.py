@@ -109,7 +109,7 @@ def test_a_worker_that_is_cut_off_runs_nothing(far: Far, tmp_path: Path) -> None
 def test_a_claim_whose_commit_is_unknown_runs_once(far: Far, tmp_path: Path) -> None:
     effects = tmp_path / "effects"
     ref, = far.calls.send(far.calls.task("note", path=str(effects), line="ran"))
-    far.link.break_at_next_commit()
+    far.link.break_at_next_commit(b"INSERT INTO claimed_call")
     assert far.worker.run(ref)
     assert far.link.commits_broken == 1
     assert isinstance(far.calls.report(ref), Succeeded)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import event, text
 
@@ -138,7 +139,8 @@ def claiming(storage: SqlModelStorage) -> Iterator[tuple[Claim, list[CallRef], C
     def meanwhile(act: Any) -> Any:
         with ThreadPoolExecutor(1) as pool:
             with storage.database.write() as worker:
-                assert calls_at_once.claim(worker, refs[:1], "there:1", MOMENT, "key") == set(refs[:1])
+                claim_of_one = calls_at_once.exchange(refs[:1], "there:1", MOMENT, "key")
+                assert len(worker.execute(claim_of_one.statement, claim_of_one.values).all()) == 1
                 other = pool.submit(act)
                 wait_until_somebody_waits(storage)
                 assert not other.done()
@@ -262,14 +264,12 @@ def test_a_worker_that_was_not_told_finds_out_what_it_has_won(
     claim, refs = sent_calls(storage, 40)
     cut = iter([True] * 20)
 
-    def lose_the_reply(connection: Any) -> None:
-        driver = connection.connection.driver_connection
+    def lose(connection: Any, *_: Any) -> None:
         if next(cut, False):
-            if committed:
-                driver.commit()
-            driver.close()
+            connection.connection.driver_connection.close()
+            raise psycopg.OperationalError("the connection is lost")
 
-    event.listen(storage.database.writer, "commit", lose_the_reply)
+    event.listen(storage.database.reader, f"{'after' if committed else 'before'}_cursor_execute", lose)
     for start in range(0, 40, 2):
         some = refs[start:start + 2]
         with pytest.raises(StorageUnavailableError):

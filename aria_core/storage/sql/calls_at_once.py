@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, TextClause, text
 
 from aria_core.storage.records import CallBeat
+from aria_core.storage.sql.statements import TASK_COLUMNS
 from aria_core.worker.calls import CallRef
 
 # Whoever deletes the execution waits, or has it to itself; the engine, which changes it, does neither.
-_CLAIM = text("""
+_WINS = """
 WITH given AS (
     SELECT * FROM json_to_recordset(CAST(:given AS json)) AS _(execution int, task int, attempt int)),
 begun AS (
@@ -29,11 +30,31 @@ free AS (
      WHERE task.state = 'sent' AND task.execution_id IN (SELECT id FROM begun)
      ORDER BY task.id FOR NO KEY UPDATE OF task),
 won AS (
-    UPDATE task SET state = 'started', started_at = :at FROM free WHERE task.id = free.id
-    RETURNING task.execution_id, task.id, task.attempts)
-INSERT INTO claimed_call (execution_id, task_id, attempt, location, claim_key, beat, claimed_at, heard)
-SELECT execution_id, id, attempts, :where, :key, 0, :at, 0 FROM won
-RETURNING execution_id, task_id, attempt""")
+    UPDATE task SET state = 'started', started_at = CAST(:at AS timestamptz) FROM free WHERE task.id = free.id
+    RETURNING task.*),
+called AS (
+    INSERT INTO claimed_call (execution_id, task_id, attempt, location, claim_key, beat, claimed_at, heard)
+    SELECT execution_id, id, attempts, CAST(:where AS text), CAST(:key AS text), 0,
+     CAST(:at AS timestamptz), 0 FROM won)"""
+
+_ENDS = """
+told AS (
+    SELECT * FROM json_to_recordset(CAST(:told AS json))
+     AS _(execution int, task int, attempt int, report text)),
+held AS (
+    SELECT claimed_call.id, told.report
+     FROM claimed_call JOIN told ON claimed_call.task_id = told.task
+     AND claimed_call.attempt = told.attempt AND claimed_call.execution_id = told.execution
+     WHERE claimed_call.report IS NULL {after}
+     ORDER BY claimed_call.task_id FOR NO KEY UPDATE OF claimed_call)"""
+_PUTS = "UPDATE claimed_call SET report = held.report FROM held WHERE claimed_call.id = held.id"
+_TELLS = " ".join(["SELECT execution_id,", ", ".join(column.name for column in TASK_COLUMNS), "FROM won"])
+
+_CLAIM = text("\n".join([_WINS, _TELLS]))
+_PUT = text("\n".join(["WITH", _ENDS.format(after=""), _PUTS]))
+# Rows of tasks are locked before those of calls: that they are counted has them locked first.
+_BOTH = text("\n".join([f"{_WINS},", _ENDS.format(after="AND (SELECT count(*) FROM won) >= 0"),
+                        f", ended AS ({_PUTS})", _TELLS]))
 
 _BEAT = text("""
 WITH given AS (
@@ -54,25 +75,25 @@ SELECT beaten.* FROM beaten JOIN task ON task.id = beaten.task_id AND task.attem
  JOIN execution ON execution.id = beaten.execution_id
  WHERE task.state = 'started' AND execution.state = 'started'""")
 
-_PUT = text("""
-WITH given AS (
-    SELECT * FROM json_to_recordset(CAST(:given AS json))
-     AS _(execution int, task int, attempt int, report text)),
-held AS (
-    SELECT claimed_call.id, given.report
-     FROM claimed_call JOIN given ON claimed_call.task_id = given.task
-     AND claimed_call.attempt = given.attempt AND claimed_call.execution_id = given.execution
-     WHERE claimed_call.report IS NULL
-     ORDER BY claimed_call.task_id FOR NO KEY UPDATE OF claimed_call)
-UPDATE claimed_call SET report = held.report FROM held WHERE claimed_call.id = held.id""")
+class Exchange(NamedTuple):
+    """The statement that puts reports and claims calls, and what it is given."""
+
+    statement: TextClause
+    values: dict[str, Any]
+    claims: bool
+    """Whether it tells what was won."""
 
 
-def claim(connection: Connection, refs: Sequence[CallRef], where: str, at: datetime,
-          key: str) -> set[CallRef]:
-    """Start those that nobody has, and give each its row; what was won."""
-    given = _json([_named(ref) for ref in refs])
-    won = connection.execute(_CLAIM, {"given": given, "where": where, "at": at, "key": key})
-    return {CallRef(*row) for row in won}
+def exchange(refs: Sequence[CallRef], where: str, at: datetime, key: str,
+             reports: Sequence[tuple[CallRef, str]] = ()) -> Exchange:
+    """Store each report where there is none; start calls that nobody has, and give each its row."""
+    told = _json([{**_named(ref), "report": report} for ref, report in reports]) if reports else ""
+    if not refs:
+        return Exchange(_PUT, {"told": told}, claims=False)
+    given = {"given": _json([_named(ref) for ref in refs]), "where": where, "at": at, "key": key}
+    if not reports:
+        return Exchange(_CLAIM, given, claims=True)
+    return Exchange(_BOTH, {**given, "told": told}, claims=True)
 
 
 def beat(connection: Connection, beats: Sequence[CallBeat]) -> frozenset[CallRef]:
@@ -80,11 +101,6 @@ def beat(connection: Connection, beats: Sequence[CallBeat]) -> frozenset[CallRef
     given = _json([{**_named(each.ref), "heard": each.heard, "progress": each.progress,
                     "message": each.message} for each in beats])
     return frozenset(CallRef(*row) for row in connection.execute(_BEAT, {"given": given}))
-
-
-def put(connection: Connection, reports: Sequence[tuple[CallRef, str]]) -> None:
-    """Store each report where there is none."""
-    connection.execute(_PUT, {"given": _json([{**_named(ref), "report": report} for ref, report in reports])})
 
 
 def _named(ref: CallRef) -> dict[str, Any]:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from types import ModuleType
 from typing import Any
 
 from sqlalchemy import Connection, select, update
 
 from aria_core.exceptions import FencedError
+from aria_core.modeling.base import utc_now
 from aria_core.modeling.claimed_calls import ClaimedCall
 from aria_core.modeling.models import Execution, Task
 from aria_core.modeling.states import ExecutionState, TaskState
 from aria_core.storage.elsewhere import CallsElsewhere
-from aria_core.storage.records import CallBeat, Claim, ClaimedCallRow
+from aria_core.storage.records import CallBeat, Claim, ClaimedCallRow, TaskRow
 from aria_core.storage.sql import calls_at_once, calls_each
 from aria_core.storage.sql.ledger_part import LedgerPart
 from aria_core.storage.sql.statements import is_key, write_edits
+from aria_core.storage.sql.task_rows import RawTasks, read_tasks
 from aria_core.worker.calls import (
     CallRef,
     Edit,
@@ -44,14 +47,45 @@ class SqlClaimedCalls(LedgerPart, CallsElsewhere):
 
     def claim_calls(self, refs: Sequence[CallRef], where: str, at: datetime, key: str) -> list[CallRef]:
         """See `CallsElsewhere.claim_calls`."""
+        return list(self.exchange_calls((), refs, where, at, key))
+
+    def put_reports(self, reports: Sequence[FinalReport]) -> None:
+        """See `CallsElsewhere.put_reports`."""
+        self.exchange_calls(reports, (), "", utc_now(), "")
+
+    def exchange_calls(self, reports: Sequence[FinalReport], refs: Sequence[CallRef], where: str,
+                       at: datetime, key: str) -> dict[CallRef, TaskRow]:
+        """See `CallsElsewhere.exchange_calls`."""
         asked = [ref for ref in dict.fromkeys(refs) if _may_exist(ref)]
-        if not asked:
-            return []
+        first = {each.ref: each for each in reversed(reports) if _may_exist(each.ref)}
+        texts = [(ref, _text(first[ref])) for ref in sorted(first)]
+        exchange = self._exchange_at_once if self._database.is_postgresql else self._exchange_each
+        won = {} if not asked and not texts else exchange(asked, storable(where)[:255], at, key, texts)
+        return {ref: won[ref] for ref in asked if ref in won}
+
+    def _exchange_each(self, asked: list[CallRef], where: str, at: datetime, key: str,
+                       texts: list[tuple[CallRef, str]]) -> dict[CallRef, TaskRow]:
         with self._writing() as connection:
-            won = _ways(connection).claim(connection, asked, storable(where)[:255], at, key)
-            if len(won) < len(asked):
-                won |= calls_each.won_before(connection, asked, key)
-        return [ref for ref in asked if ref in won]
+            won = calls_each.claim(connection, asked, where, at, key) if asked else set()
+            if texts:
+                calls_each.put(connection, texts)
+            return _tasks(connection, won)
+
+    def _exchange_at_once(self, asked: list[CallRef], where: str, at: datetime, key: str,
+                          texts: list[tuple[CallRef, str]]) -> dict[CallRef, TaskRow]:
+        exchange = calls_at_once.exchange(asked, where, at, key, texts)
+        with self._telling():
+            rows = self._database.run(exchange.statement, exchange.values, has_rows=exchange.claims)
+        won = {CallRef(row[0], task.id, task.attempts): task for row in rows
+               for task in (self._raw_tasks.of(row[1:]),)}
+        if len(won) == len(asked):
+            return won
+        with self._database.read() as connection:
+            return won | _tasks(connection, calls_each.won_before(connection, asked, key) - won.keys())
+
+    @cached_property
+    def _raw_tasks(self) -> RawTasks:
+        return RawTasks(self._database.reader.dialect)
 
     def beat_calls(self, beats: Sequence[CallBeat]) -> frozenset[CallRef]:
         """See `CallsElsewhere.beat_calls`."""
@@ -61,14 +95,6 @@ class SqlClaimedCalls(LedgerPart, CallsElsewhere):
         in_order = [_shown(latest[ref]) for ref in sorted(latest)]
         with self._writing() as connection:
             return frozenset(_ways(connection).beat(connection, in_order))
-
-    def put_reports(self, reports: Sequence[FinalReport]) -> None:
-        """See `CallsElsewhere.put_reports`."""
-        first = {each.ref: each for each in reversed(reports) if _may_exist(each.ref)}
-        texts = [(ref, _text(first[ref])) for ref in sorted(first)]
-        if texts:
-            with self._writing() as connection:
-                _ways(connection).put(connection, texts)
 
     def record_call_edits(self, ref: CallRef, edits: Sequence[Edit]) -> bool:
         """See `CallsElsewhere.record_call_edits`."""
@@ -117,6 +143,13 @@ def _ways(connection: Connection) -> ModuleType:
 
 def _shown(beat: CallBeat) -> CallBeat:
     return replace(beat, message=None if beat.message is None else storable(beat.message))
+
+
+def _tasks(connection: Connection, refs: Set[CallRef]) -> dict[CallRef, TaskRow]:
+    """The tasks of calls that were won; others come by no way to this."""
+    of = {(ref.task, ref.attempt): ref for ref in refs}
+    rows = read_tasks(connection, [ref.task for ref in refs]) if refs else []
+    return {of[row.id, row.attempts]: row for row in rows if (row.id, row.attempts) in of}
 
 
 def _may_exist(ref: CallRef) -> bool:

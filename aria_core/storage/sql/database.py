@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import ClauseElement, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
@@ -18,6 +18,7 @@ from aria_core.storage.sql.failures import connection_is_doubtful, first_line, i
 from aria_core.storage.sql.lock_holder import describe_lock_holder
 from aria_core.storage.sql.opened_files import OpenedFiles
 from aria_core.storage.sql.prepared import PreparedStatements, execute_directly, is_watched
+from aria_core.storage.sql.singles import Singles
 
 BUSY_TIMEOUT = 10.0
 """Seconds a SQLite connection waits for another process's write."""
@@ -41,6 +42,7 @@ class Database:
                  engine_options: Mapping[str, Any] | None = None) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.is_postgresql = self.url.get_backend_name() == "postgresql"
         self._synchronous = synchronous
         self._options = dict(engine_options or {})
         self._turns: AbstractContextManager[Any] = threading.RLock() if self.is_sqlite else nullcontext()
@@ -51,6 +53,7 @@ class Database:
         self._kept: Connection | None = None
         self.statements = PreparedStatements()
         """What the hot path executes here."""
+        self._singles = Singles(lambda: self.reader)
 
     @property
     def file(self) -> Path | None:
@@ -126,6 +129,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection. Idempotent."""
+        self._singles.close()
         with self._turns:
             self._let_go()
         engines = {id(each.pool): each for each in (self._writer, self._reader) if each is not None}
@@ -138,6 +142,15 @@ class Database:
         """A connection on which every statement sees what is committed when it begins."""
         with self._told(), self.reader.connect() as connection:
             yield connection
+
+    def run(self, statement: ClauseElement, values: Mapping[str, Any], *, has_rows: bool) -> Sequence[Any]:
+        """Execute one statement that is a transaction of its own; its rows. Raises as `write`.
+
+        Whether it was executed may be unknown more often than for `write`: it is one that may be repeated.
+        Not for SQLite, whose writers take turns.
+        """
+        with self._told():
+            return self._singles.run(statement, values, has_rows)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

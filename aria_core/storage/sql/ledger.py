@@ -9,7 +9,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from aria_core.exceptions import (
@@ -56,6 +56,7 @@ from aria_core.storage.sql.statements import (
     write_edits,
 )
 from aria_core.storage.sql.takeover import give_failed_another_chance, recover
+from aria_core.storage.sql.task_rows import task_row
 from aria_core.worker.calls import Edit
 
 _execution: Any = Execution.__table__
@@ -67,8 +68,6 @@ _service: Any = Service.__table__
 _ACTIVE = [str(state) for state in ACTIVE_EXECUTION_STATES]
 _AFTER_TAKING: dict[str, str] = {
     ExecutionState.PENDING: ExecutionState.PENDING, ExecutionState.CANCELLING: ExecutionState.CANCELLING}
-_LISTS = [TaskRow._fields.index(name) for name in ("waits_for", "dynamic", "secret")]
-_COMMON = [TaskRow._fields.index(name) for name in ("state", "function", "interface_name", "operation_name")]
 AT_ONCE = 5_000
 """Tasks of a graph that are in memory twice while it is stored or loaded."""
 _RUNNING = [str(state) for state in RUNNING_TASK_STATES]
@@ -216,7 +215,7 @@ class SqlLedger(SqlClaimedCalls, SqlExecutionQueue, Ledger):
         with self._database.read() as connection:
             while True:
                 rows = connection.execute(of_execution.where(_task.c.position >= len(graph))).all()
-                graph += [_task_row(row, texts) for row in rows]
+                graph += [task_row(row, texts) for row in rows]
                 if len(rows) < AT_ONCE:
                     return graph
 
@@ -340,16 +339,6 @@ def _already_committed(connection: Connection, claim: Claim) -> Claim | None:
     if row is None or (row.epoch, row.batch) != (claim.epoch, claim.batch + 1):
         return None
     return replace(claim, batch=row.batch, state=row.state)
-
-
-def _task_row(row: Row[Any], texts: dict[str, str]) -> TaskRow:
-    """The task; texts that many tasks have in common are shared."""
-    values = list(row)
-    for place in _LISTS:
-        values[place] = tuple(values[place] or ())
-    for place in _COMMON:
-        values[place] = texts.setdefault(values[place], values[place])
-    return TaskRow._make(values)
 
 
 def _attempt_values(attempt: Any) -> dict[str, Any]:

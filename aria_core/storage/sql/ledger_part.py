@@ -24,9 +24,13 @@ class LedgerPart:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
+        with self._telling(), self._database.write() as connection:
+            yield connection
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
         try:
-            with self._database.write() as connection:
-                yield connection
+            yield
         except IntegrityError as error:
             raise StorageError(f"the database refused what was written: {error.orig}") from error
 
