@@ -21,6 +21,7 @@ from aria_core.orchestrator.progress import Progress, TaskProgress
 from aria_core.orchestrator.ready import TaskQueue
 from aria_core.orchestrator.remote_calls import RemoteCalls
 from aria_core.orchestrator.sending import send
+from aria_core.orchestrator.slots import Slots
 from aria_core.orchestrator.surroundings import Surroundings
 from aria_core.orchestrator.watch import Watch
 from aria_core.storage.records import Claim, ClaimChangedError
@@ -49,7 +50,7 @@ class Engine:
         self._watch = Watch()
         self._stop_at: float | None = None
         self._pace = Pace()
-        self._has_said_that_nobody_is_there = False
+        self._slots = Slots(around, progress.tasks, ready, self._in_flight)
         self._leaves_remote = False
         self._remote = self._remote_calls()
 
@@ -161,21 +162,12 @@ class Engine:
         if self._mode != "running":
             return
         now = self._around.clock.now()
-        slots = self._around.executor.slots
-        self._note_slots(slots)
-        room = None if slots is None else slots + self._pace.backlog(slots) - len(self._in_flight)
+        room = self._slots.room(self._pace)
         while (room is None or room > 0) and (task := self._ready.take()) is not None:
             self._books.begin_attempt(task, now)
             self._in_flight[task.ref] = task
             room = None if room is None else room - 1
-
-    def _note_slots(self, slots: int | None) -> None:
-        if slots != 0:
-            self._has_said_that_nobody_is_there = False
-        elif self._ready and not self._has_said_that_nobody_is_there:
-            self._has_said_that_nobody_is_there = True
-            self._around.log("WARNING", "the executor has no slot, as when no worker is there: nothing is "
-                                        "sent until it has one")
+        self._slots.tell()
 
     # --- ends
 
@@ -248,7 +240,9 @@ class Engine:
 
     def _patience(self) -> float | None:
         now = self._around.clock.monotonic()
-        moments = self._watch.moments() + ([self._stop_at] if self._stop_at is not None else [])
+        moments = self._watch.moments() + self._slots.moments()
+        if self._stop_at is not None:
+            moments.append(self._stop_at)
         if self._books.retries:
             moments.append(self._books.retries.next_at)
         if self._books.draft.may_wait_until is not None:

@@ -96,6 +96,8 @@ class Executor(ABC):
     """The execution it serves now; see `lent`."""
     slots: int | None = 1
     """How many calls run at once; read before each dispatch, may change. None: no bound."""
+    has_queues: bool = False
+    """Calls wait in queues (`queue_of`), each of which has slots of its own (`slots_of`)."""
 
     @abstractmethod
     def open(self, report: Inbox) -> None:
@@ -130,6 +132,14 @@ class Executor(ABC):
     def terminate(self, ref: CallRef, grace: float) -> bool:
         """End a running call: ask, and after `grace` seconds force. True: a final report follows."""
         return False
+
+    def queue_of(self, call: Call) -> str:
+        """The queue that an outlined call waits in; asked if the executor `has_queues`, before `open`."""
+        return ""
+
+    def slots_of(self, queue: str) -> int:
+        """How many calls of a queue run at once, as `slots` says of all; 0: nobody serves it now."""
+        return self.slots or 0
 
     def running(self) -> frozenset[CallRef]:
         """The calls that run in this very process, where nothing can end them; also after `close`.

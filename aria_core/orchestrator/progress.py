@@ -72,6 +72,8 @@ class TaskProgress:
     """The current attempt, once there is one."""
     lifecycle: tuple[str, str] | None = None
     """The states of its node while it runs and after success, if it changes them."""
+    queue: str | None = None
+    """The queue of its calls, if the executor has queues."""
     stored_state: str = field(default="", repr=False)
     stored_attempts: int = field(default=0, repr=False)
 

@@ -1,6 +1,6 @@
 """The tasks that may be sent, in order; never two lifecycle operations of one node at once.
 
-An execution without limits and priorities has the plain queue, which knows nothing of either.
+An execution without limits, priorities and queues has the plain queue, which knows nothing of them.
 """
 
 from __future__ import annotations
@@ -63,6 +63,13 @@ class ReadyQueue:
             self._busy.discard(node)
             self._tasks.extendleft(reversed(self._aside.pop(node, ())))
 
+    def allow(self, queue: str, calls: int) -> None:
+        """See `LimitedQueue.allow`; there is no such queue."""
+
+    def first_at(self, queue: str) -> TaskProgress | None:
+        """See `LimitedQueue.first_at`; there is no such queue."""
+        return None
+
 
 Turn: TypeAlias = tuple[int, int]
 """Whose turn it is, the lowest first: the priority, negated, then the number in order of arrival."""
@@ -109,6 +116,7 @@ class LimitedQueue:
         self._limits = limits
         self._room = math.inf if limits.total is None else limits.total
         self._gates: dict[tuple[str, int | str], _Gate] = {}
+        self._allowed: dict[str, int] = {}
         self._lines: dict[tuple[_Gate, ...], _Line] = {}
         self._coming: list[tuple[Turn, _Line]] = []
         """A heap of the lines that wait for nothing but their turn."""
@@ -164,6 +172,21 @@ class LimitedQueue:
             gate.room += 1
             self._call_next(gate)
 
+    def allow(self, queue: str, calls: int) -> None:
+        """From now on so many calls of a queue of the executor may be in flight; before, none."""
+        if (more := calls - self._allowed.get(queue, 0)) != 0:
+            self._allowed[queue] = calls
+            gate = self._gate("queue", queue, 0)
+            gate.room += more
+            self._call_next(gate)
+
+    def first_at(self, queue: str) -> TaskProgress | None:
+        """The next of the tasks that wait for nothing but room in a queue of the executor."""
+        gate = self._gate("queue", queue, 0)
+        standing = min((entry for entry in gate.lines
+                        if entry[1].stands_at is gate and entry[1].holds(entry[0])), default=None)
+        return None if standing is None else standing[1].tasks[0][1]
+
     def _queue_up(self, line: _Line) -> None:
         """Have a line wait for the turn of its next task, at its gate if that is full."""
         entry = (line.tasks[0][0], line)
@@ -209,6 +232,8 @@ class LimitedQueue:
         pool = task.row.pool
         if pool is not None and (size := self._limits.pools.get(pool, UNLIMITED)) != UNLIMITED:
             gates.append(self._gate("pool", pool, size))
+        if task.queue is not None:
+            gates.append(self._gate("queue", task.queue, 0))
         return tuple(gates)
 
     def _gate(self, kind: str, of: int | str, room: int) -> _Gate:
@@ -222,7 +247,7 @@ TaskQueue: TypeAlias = ReadyQueue | LimitedQueue
 
 
 def queue_for(tasks: Iterable[TaskProgress], limits: Limits) -> TaskQueue:
-    """The queue for the tasks of an execution: the plain one unless a limit or a priority is in use."""
-    if limits.hold or any(task.row.priority or task.row.pool for task in tasks):
+    """The queue for the tasks of an execution: the plain one unless a limit, priority or queue is in use."""
+    if limits.hold or any(task.row.priority or task.row.pool or task.queue is not None for task in tasks):
         return LimitedQueue(limits)
     return ReadyQueue()

@@ -151,8 +151,11 @@ class RemoteCalls:
                 pause = min(2 * pause, SENT_AGAIN_AT_LEAST_EVERY)
                 heapq.heappush(self._unclaimed, (now + pause, ref, pause))
                 again.append(task)
-        if again and self._around.executor.slots != 0:
-            send(self._around, again)
+        send(self._around, filter(self._is_served, again))
+
+    def _is_served(self, task: TaskProgress) -> bool:
+        executor = self._around.executor
+        return (executor.slots if task.queue is None else executor.slots_of(task.queue)) != 0
 
     def _claim_for_us(self, ref: CallRef) -> bool:
         """Keep workers from a call that ends here, before any has begun it; whether none has."""

@@ -30,6 +30,7 @@ from aria_core.orchestrator.preparation import make_plan, prepare, template_code
 from aria_core.orchestrator.progress import Progress, RetryBudget
 from aria_core.orchestrator.ready import queue_for
 from aria_core.orchestrator.secret_values import secret_values
+from aria_core.orchestrator.slots import find_queues
 from aria_core.orchestrator.surroundings import RunnerHooks, Surroundings
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import Batch, Claim, ClaimChangedError, NewExecution, Pulse, TaskRow
@@ -185,6 +186,7 @@ class Run:
             self._emitter, self._clock, self._writer.write, self._execution.workflow_name, service.id)
         budget = RetryBudget(self._execution.retry_budget, self._execution.failed_attempts or 0)
         progress = Progress(self._claim.execution, rows, budget)
+        find_queues(around, progress.tasks)
         ready = queue_for(progress.tasks, read_limits(self._model, self._execution))
         engine = Engine(around, self._claim, progress, ready)
         catch_up(len(rows))

@@ -240,7 +240,7 @@ class FaultyExecutor(Executor):
         self._points = points
         self.name = inner.name
         for capability in ("can_terminate", "isolates_calls", "survives_runner", "runs_operations",
-                           "needs_reach", "poll_interval"):
+                           "needs_reach", "poll_interval", "has_queues"):
             setattr(self, capability, getattr(inner, capability))
 
     @property
@@ -268,6 +268,14 @@ class FaultyExecutor(Executor):
         for _ in sent:
             self._points.after("dispatch")
         return refused
+
+    def queue_of(self, call: Call) -> str:
+        """See `Executor.queue_of`."""
+        return self._inner.queue_of(call)
+
+    def slots_of(self, queue: str) -> int:
+        """See `Executor.slots_of`."""
+        return self._inner.slots_of(queue)
 
     def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
         """See `Executor.withdraw`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from aria_core.application import Application
+from aria_core.config import Config
+from aria_core.testing.link import Link
 from aria_core.testing.other_user import NOBODY
 
 
@@ -99,6 +103,27 @@ class Hosts:
             for each in (place, file):
                 os.chown(each, NOBODY, NOBODY)
         return place
+
+
+class Site(Hosts):
+    """Hosts with a queue and a directory of files of their own, and an application where the runner lives."""
+
+    def __init__(self, database: str, broker: str, **settings: Any) -> None:
+        self._link = Link(database)  # PostgreSQL's own socket lies where other users may not go
+        self.queue = f"aria-{secrets.token_hex(4)}"
+        files = {"use": "file", "directory": "", "shared": True}
+        super().__init__(self._link.through, files, broker, self.queue, **settings)
+        self.application = Application(Config.load(directory=self.runner))
+
+    def _host(self, name: str, **executor: Any) -> Path:
+        self._config["resource_storage"]["directory"] = str(self.shared)
+        return super()._host(name, **executor)
+
+    def close(self) -> None:
+        """End all workers, and what the runner has opened."""
+        self.application.close()
+        super().close()
+        self._link.close()
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
-from aria_core import Application, Config, TemplateBuilder, call, create_service, store_template
+from aria_core import TemplateBuilder, call, create_service, store_template
 from aria_core.testing.bench import OPERATIONS, is_alive
 from aria_core.testing.graphs import SERVICE, graphs_template
-from aria_core.testing.link import Link
 from aria_core.testing.sent_calls import wait_until
-from aria_core.testing.worker_hosts import Hosts
+from aria_core.testing.worker_hosts import Site
 
 A_MINUTE = 60.0
 CANCELS_WITHIN = 2.0
 
 
-class Site(Hosts):
-    """Hosts with an application where the runner lives."""
-
-    def __init__(self, database: str, broker: str, **settings: Any) -> None:
-        self._link = Link(database)  # PostgreSQL's own socket lies where other users may not go
-        files = {"use": "file", "directory": "", "shared": True}
-        super().__init__(self._link.through, files, broker, f"aria-{secrets.token_hex(4)}", **settings)
-        self.application = Application(Config.load(directory=self.runner))
-
-    def _host(self, name: str, **executor: Any) -> Path:
-        self._config["resource_storage"]["directory"] = str(self.shared)
-        return super()._host(name, **executor)
-
-    def close(self) -> None:
-        self.application.close()
-        super().close()
-        self._link.close()
-
-
-@pytest.fixture(params=["valkey", "rabbitmq"])
-def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+@pytest.fixture
+def site(make_site: Callable[..., Site]) -> Site:
     """Hosts that look into the database once a minute if nobody wakes them."""
-    databases = request.getfixturevalue("postgresql_databases")
-    name = databases.create(request.getfixturevalue("postgresql_template"))
-    broker = request.getfixturevalue(request.param)
-    made = Site(databases.url(name), broker.url, poll_interval=A_MINUTE)
-    yield made
-    made.close()
-    databases.drop(name)
+    return make_site(poll_interval=A_MINUTE)
 
 
 @pytest.fixture

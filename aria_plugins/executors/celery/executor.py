@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aria_core import Call, CallRef, ConfigurationError, Executor, Inbox, Secret, Station
 from aria_plugins.executors.celery import messages
@@ -28,13 +29,22 @@ _SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": 
 _KINDS = ("operation", "type", "plugin")
 
 
+class _Worker(NamedTuple):
+    """One that is there, as it has told."""
+
+    slots: int
+    queues: frozenset[str]
+    heard_at: float
+
+
 class CeleryExecutor(Executor):
     """Sends a message about each call through `broker`; a worker runs what it wins in the database.
 
     `broker` is the URL of a Redis, Valkey or RabbitMQ. Messages go to `queue`, or to another that `queues`
     names for ``operation:Interface.operation``, ``type:NodeType`` or ``plugin:name``, the first that fits.
-    Databases that share a broker need a `queue` each. There are as many slots as the workers that are there
-    have. Every `poll_interval` seconds somebody looks into the database for what no message has told.
+    Databases that share a broker need a `queue` each. Each queue has as many slots as the workers that are
+    there and serve it. Every `poll_interval` seconds somebody looks into the database for what no message
+    has told.
     """
 
     can_terminate = True
@@ -49,8 +59,10 @@ class CeleryExecutor(Executor):
         self.queue = queue
         self.queues = _checked_queues(queues or {})
         self.poll_interval = poll_interval
+        self.has_queues = bool(self.queues)
         self.slots: int = 0
-        self._workers: dict[str, tuple[int, float]] = {}
+        self._slots_of: Mapping[str, int] = {}
+        self._workers: dict[str, _Worker] = {}
         self._sender: Sender | None = None
         self._listener: Listener | None = None
         self._followed: int | None = None
@@ -105,6 +117,10 @@ class CeleryExecutor(Executor):
         keys = (f"operation:{call.interface}.{call.operation}", f"type:{node_type}", f"plugin:{plugin}")
         return next((self.queues[key] for key in keys if key in self.queues), self.queue)
 
+    def slots_of(self, queue: str) -> int:
+        """How many slots the workers have that serve the queue; one that serves several counts for each."""
+        return self._slots_of.get(queue, 0)
+
     def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
         """Forget messages that were not sent yet. What was sent finds that its row has changed."""
         if self._sender is None:
@@ -152,17 +168,22 @@ class CeleryExecutor(Executor):
             self._inbox.look()
         elif (told := messages.told_worker(said)) is not None:
             worker, slots, queues = told
-            if slots and queues & {self.queue, *self.queues.values()}:
-                self._workers[worker] = (slots, monotonic())
+            queues &= {self.queue, *self.queues.values()}
+            if slots and queues:
+                self._workers[worker] = _Worker(slots, queues, monotonic())
             else:
                 self._workers.pop(worker, None)
             self._count()
 
     def _count(self) -> None:
         silent_since = monotonic() - GONE_AFTER
-        self._workers = {worker: heard for worker, heard in self._workers.items() if heard[1] > silent_since}
-        before, self.slots = self.slots, sum(slots for slots, _ in self._workers.values())
-        if self.slots > before:
+        self._workers = {name: each for name, each in self._workers.items() if each.heard_at > silent_since}
+        before, now = self._slots_of, Counter[str]()
+        for each in self._workers.values():
+            now.update(dict.fromkeys(each.queues, each.slots))
+        self.slots = sum(each.slots for each in self._workers.values())
+        self._slots_of = now
+        if any(slots > before.get(queue, 0) for queue, slots in now.items()):
             self._inbox.look()
 
 

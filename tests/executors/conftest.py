@@ -1,0 +1,26 @@
+"""Hosts for tests of executors whose calls run elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from aria_core.testing.worker_hosts import Site
+
+
+@pytest.fixture(params=["valkey", "rabbitmq"])
+def make_site(request: pytest.FixtureRequest) -> Iterator[Callable[..., Site]]:
+    """Call with keywords of the executor: hosts with a new database on a real broker."""
+    with ExitStack() as stack:
+        def make(**settings: Any) -> Site:
+            databases = request.getfixturevalue("postgresql_databases")
+            name = databases.create(request.getfixturevalue("postgresql_template"))
+            stack.callback(databases.drop, name)
+            site = Site(databases.url(name), request.getfixturevalue(request.param).url, **settings)
+            stack.callback(site.close)
+            return site
+
+        yield make
