@@ -27,9 +27,9 @@ DBOS_OF = {"sqlite-normal": "steps-sqlitewal", "pg": "steps-pg"}
 MODULES = {
     "aria": "benchmarks.peers.run_aria", "writes": "benchmarks.peers.run_aria_writes",
     "cli": "benchmarks.startup", "kill9": "benchmarks.kill9", "scripts": "benchmarks.scripts",
-    "plugins": "benchmarks.plugins"}
+    "plugins": "benchmarks.plugins", "elsewhere": "benchmarks.elsewhere"}
 """Where a peer is not run by the module ``benchmarks.peers.run_<peer>``."""
-OURS = ("floor", "writes", "aria", "cli", "kill9", "scripts", "plugins")
+OURS = ("floor", "writes", "aria", "cli", "kill9", "scripts", "plugins", "elsewhere")
 """Peers that run with the Python that runs the benchmark."""
 COMMANDS = ("pass", "import", "version", "help", "hello-world")
 SCRIPT_MODES = ("bare", "aria-run", "aria-run-ctx")
@@ -37,6 +37,9 @@ SCRIPTS = 100
 PLUGINS = {"install-uv": 1, "install-pip": 1, "first-call": 1, "core-call": 500, "plugin-call": 500,
            "wrapped-call": 500}
 """What is measured of plugins, and how many calls make one figure."""
+ELSEWHERE = ("aria-2x8-pg", "celery-2x8")
+"""Who hands calls to other processes through a broker: workers x slots."""
+ELSEWHERE_SIZES = {"sleep": SLEEPS, "wide": 1000}
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def full() -> list[Cell]:
     return [
         *_commands(10), *_plugins(5), *_of_every_size(), *_processes(), *_postgresql(), *_against_peers(),
         *_sleeps(SETTINGS), *_growth(), *_graphs((10_000, 100_000)), *_kills(2000, SETTINGS),
-        *_scripts(SCRIPTS),
+        *_scripts(SCRIPTS), *_elsewhere(),
         Cell("aria", "graph-sqlite-full", "wide", 1_000_000, 1, 1800),
         Cell("aria", "thread-sqlite-normal", "wide", 1_000_000, 1, 3600)]
 
@@ -122,6 +125,12 @@ def _scripts(n: int) -> Iterator[Cell]:
 def _plugins(repeats: int) -> Iterator[Cell]:
     for mode, calls in PLUGINS.items():
         yield Cell("plugins", mode, "", calls, repeats)
+
+
+def _elsewhere() -> Iterator[Cell]:
+    for shape, n in ELSEWHERE_SIZES.items():
+        for mode in ELSEWHERE:
+            yield Cell("elsewhere", mode, shape, n)
 
 
 def _of_every_size() -> Iterator[Cell]:

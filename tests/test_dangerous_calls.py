@@ -29,6 +29,7 @@ EXPLAINED = {
     ("aria_plugins/operations/script/local.py", "compile"): "eval_python: the template's script, on its wish",
     ("aria_plugins/operations/script/local.py", "exec"): "eval_python: the template's script, on its wish",
     ("aria_core/storage/sql/prepared.py", "compile"): "a statement of ours into SQL text",
+    ("aria_core/storage/sql/singles.py", "compile"): "a statement of ours into SQL text",
     ("aria_core/worker/functions.py", "exec_module"): "operations and workflows are functions to import",
     ("aria_core/worker/functions.py", "__import__"): "operations and workflows are functions to import",
     ("aria_core/testing/operations.py", "__import__"): "an operation that shows what it can import",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 WORTH = 0.005
 """Seconds of work that may wait at the executor."""
+WORTH_ELSEWHERE = 0.2
+"""The same where a call is handed over by broker and database: a free slot must not wait for all that."""
 MOST = 64
 """Calls that may wait for each slot."""
 WEIGHT = 0.2
@@ -15,7 +17,8 @@ A_LOOK = 0.00003
 class Pace:
     """Means of the durations of calls and commits, the newest of which count most."""
 
-    def __init__(self) -> None:
+    def __init__(self, worth: float = WORTH) -> None:
+        self._worth = worth
         self._call: float | None = None
         self._commit = 0.0
 
@@ -30,12 +33,12 @@ class Pace:
     def backlog(self, slots: int) -> int:
         """How many calls may wait at the executor beside those that run.
 
-        That is about 5 ms of recent work, so that short tasks flow and long ones wait with us: what does
-        can still be ordered, cancelled and given to another runner.
+        That is about `worth` seconds of recent work, so that short tasks flow and long ones wait with us:
+        what does can still be ordered, cancelled and given to another runner.
         """
         if self._call is None:
             return 0
-        return slots * min(MOST, int(WORTH / max(self._call, WORTH / MOST)))
+        return slots * min(MOST, int(self._worth / max(self._call, self._worth / MOST)))
 
     def gathering(self, left: int) -> float:
         """For how many seconds the ends of the calls that are left are worth waiting for; mostly 0.

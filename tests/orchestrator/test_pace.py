@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aria_core.orchestrator.pace import MOST, Pace
+from aria_core.orchestrator.pace import MOST, WORTH_ELSEWHERE, Pace
 
 
 def pace(calls: float, commits: float = 0.0) -> Pace:
@@ -24,6 +24,13 @@ def test_nothing_waits_at_the_executor_before_a_call_has_ended() -> None:
     (0.0, MOST), (0.00001, MOST), (0.001, 5), (0.0049, 1), (0.0051, 0)])
 def test_about_five_milliseconds_of_work_wait_for_each_slot(seconds: float, each: int) -> None:
     assert pace(seconds).backlog(4) == 4 * each
+
+
+@pytest.mark.parametrize(("seconds", "each"), [(0.0, MOST), (0.06, 3), (0.19, 1), (0.21, 0)])
+def test_more_work_waits_where_handing_it_over_takes_longer(seconds: float, each: int) -> None:
+    far = Pace(WORTH_ELSEWHERE)
+    far.note_call(seconds)
+    assert far.backlog(4) == 4 * each
 
 
 def test_the_newest_durations_count_most() -> None:

@@ -11,9 +11,10 @@ from time import monotonic
 from typing import Any
 
 from celery import Celery
-from kombu import Connection, Consumer, Exchange, Producer, Queue
+from kombu import Connection, Consumer, Queue
 
-from aria_plugins.executors.celery.messages import TASK, Posting
+from aria_plugins.executors.celery.messages import Posting
+from aria_plugins.executors.celery.publishing import Publisher, exchange_of
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -49,15 +50,6 @@ def make_app(broker: str, queue: str) -> Celery:
         broker_transport_options=_REDIS if broker.startswith("redis") else {})
     app.connection_for_write()  # imports what speaks with that broker: in a thread it would fail unseen
     return app
-
-
-def exchange_of(connection: Connection, name: str) -> Exchange:
-    """One of our exchanges: each listener gets what is for its key, and nothing is kept for nobody.
-
-    Redis has publish and subscribe for that, which kombu calls ``fanout``, by key as well.
-    """
-    kind = "fanout" if connection.transport.driver_type == "redis" else "direct"
-    return Exchange(name, type=kind, durable=False, delivery_mode="transient")
 
 
 class Sender:
@@ -110,29 +102,21 @@ class Sender:
                     self._news.wait_for(lambda: self._until is not None, pause)
 
     def _say_all(self, connection: Connection) -> None:
-        producer = Producer(connection)
+        publisher = Publisher(self._app, connection)
         while True:
             with self._news:
                 self._news.wait_for(lambda: self._waiting or self._until is not None, LOOK_UP_EVERY)
-                batch = list(self._waiting.items())
                 if self._is_over:
                     return
+                batch, self._waiting = self._waiting, {}  # from now on they cannot be forgotten
             if not batch:
                 connection.heartbeat_check()
-            for name, posting in batch:
-                self._say(producer, posting)
+            try:
+                publisher.publish(batch.values())
+            except BaseException:
                 with self._news:
-                    if self._waiting.get(name) is posting:
-                        del self._waiting[name]
-
-    def _say(self, producer: Producer, posting: Posting) -> None:
-        if posting.exchange:
-            exchange = exchange_of(producer.connection, posting.exchange)
-            producer.publish(dict(posting.body), exchange=exchange, routing_key=posting.key,
-                             serializer="json", declare=[exchange])
-        else:
-            self._app.send_task(TASK, kwargs=dict(posting.body), queue=posting.key, producer=producer,
-                                ignore_result=True)
+                    self._waiting = {**batch, **self._waiting}
+                raise
 
 
 class Listener:

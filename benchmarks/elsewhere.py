@@ -1,0 +1,163 @@
+"""Calls elsewhere beside bare Celery: ``python -m benchmarks.elsewhere sleep 200 --mode aria-2x8-pg``.
+
+Modes are a peer, and workers x slots: ``aria-2x8-pg`` is a workflow through `WorkflowRunner` with the Celery
+executor and two ``aria worker`` of 8 slots each, ``celery-2x8`` a group with results on two Celery workers
+of 8 threads each. Each run has a Valkey of its own; workers are warm. ``runner_ms`` and ``workers_ms`` are
+processor time for each task.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+import aria_core
+from aria_core import (
+    LoadedTemplate,
+    Secret,
+    SqlModelStorage,
+    TemplateBuilder,
+    WorkflowRunner,
+    call,
+    create_service,
+    parameter,
+    store_template,
+)
+from aria_core.testing.brokers import Valkey
+from aria_plugins.executors.celery import CeleryExecutor
+from aria_plugins.storage.file import FileStorage
+from benchmarks.cells import ELSEWHERE
+from benchmarks.peers import aria_service, common
+from benchmarks.peers.aria_operations import touch_elsewhere
+
+ROOT = Path(__file__).parents[1]
+READY_WITHIN = 60.0
+
+
+def main() -> None:
+    given = common.setup(ELSEWHERE)
+    workers, slots = map(int, given.mode.split("-")[1].split("x"))
+    with_broker = Valkey(given.dir / "valkey")
+    with_broker.start()
+    try:
+        (_aria if given.mode.startswith("aria") else _celery)(given, with_broker.url, workers, slots)
+    finally:
+        with_broker.kill()
+    common.reap()
+
+
+def _aria(given: common.Given, broker: str, workers: int, slots: int) -> None:
+    resources = given.dir / "resources"
+    processes = _start([sys.executable, "-m", "aria_core", "worker", "--slots", str(slots)], workers,
+                       _configured(given, broker, resources))
+    resource = FileStorage(resources, shared=True)
+    resource.open()
+    with SqlModelStorage(os.environ["PEER_PG"]) as model:
+        executor = CeleryExecutor(Secret(broker))
+
+        def run(name: str, n: int) -> None:
+            template = store_template(model, resource, _template(name, given, n))
+            service = create_service(model, template, name)
+            runner = WorkflowRunner(model, resource, None, service_id=service.id, workflow_name="measured",
+                                    inputs={"shape": given.shape, "n": n}, executor=executor)
+            made.append(time.perf_counter())
+            assert runner.execute() == "succeeded"
+
+        made: list[float] = []
+        for number in range(3):
+            run(f"warm-{number}", workers * slots * 4)
+        _wait(lambda: executor.slots == workers * slots)
+        common.forget()
+        _measure(given, aria_core.__version__, processes, lambda: run("measured", given.n))
+        executor.close(5.0)
+
+
+def _configured(given: common.Given, broker: str, resources: Path) -> Path:
+    place = given.dir / "worker"
+    place.mkdir()
+    (place / "aria.toml").write_text(f"""[model_storage]
+use = "sql"
+url = "{os.environ["PEER_PG"]}"
+[resource_storage]
+use = "file"
+directory = "{resources}"
+shared = true
+[executor]
+use = "celery"
+broker = "{broker}"
+""")
+    (place / "aria.toml").chmod(0o600)
+    return place
+
+
+def _template(name: str, given: common.Given, n: int) -> LoadedTemplate:
+    builder = TemplateBuilder(name)
+    body = call(touch_elsewhere, inputs={"index": parameter(type="integer", required=True),
+                                         "sleep": given.sleep, "log": os.environ["PEER_LOG"]})
+    for number in range(min(aria_service.NODES, n)):
+        builder.node(f"node_{number}", interfaces={"Bench": {"touch": body}})
+    builder.workflow("measured", aria_service.measured, inputs={
+        "shape": parameter(type="string", required=True), "n": parameter(type="integer", required=True)})
+    return builder.load()
+
+
+def _celery(given: common.Given, broker: str, workers: int, slots: int) -> None:
+    os.environ["PEER_REDIS"] = broker
+    import celery
+
+    from benchmarks.peers import celery_app
+
+    processes = [each for number in range(workers) for each in _start(
+        [sys.executable, "-m", "celery", "-A", "benchmarks.peers.celery_app", "worker", "-P", "threads",
+         "-c", str(slots), "-n", f"w{number}@here", "-l", "ERROR"], 1, given.dir)]
+    _wait(lambda: len(celery_app.app.control.ping(timeout=0.5)) == workers)
+
+    def run(n: int) -> None:
+        celery.group([celery_app.touch.si(index, given.sleep) for index in range(n)]).apply_async().get(
+            interval=0.005)
+
+    for _ in range(3):
+        run(workers * slots * 4)
+    common.forget()
+    _measure(given, celery.__version__, processes, lambda: run(given.n))
+
+
+def _start(command: Sequence[str], count: int, place: Path) -> list[psutil.Process]:
+    environment = {**os.environ, "HOME": str(place), "PYTHONPATH": str(ROOT)}
+    with (place / "log").open("ab") as log:
+        return [psutil.Process(subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log).pid)
+                for _ in range(count)]
+
+
+def _wait(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + READY_WITHIN
+    while not is_so():
+        assert time.monotonic() < until, "the workers are not ready"
+        time.sleep(0.05)
+
+
+def _measure(given: common.Given, version: str, workers: Sequence[psutil.Process],
+             run: Callable[[], Any]) -> None:
+    own, theirs, began = time.process_time(), _cpu(workers), time.perf_counter()
+    run()
+    seconds = time.perf_counter() - began
+    common.finish(given, "elsewhere", version, 0.0, seconds, given.mode.startswith("aria"),
+                  runner_ms=round((time.process_time() - own) / given.n * 1000, 3),
+                  workers_ms=round((_cpu(workers) - theirs) / given.n * 1000, 3))
+
+
+def _cpu(roots: Sequence[psutil.Process]) -> float:
+    """Processor time of these and of their descendants that live."""
+    times = [each.cpu_times() for root in roots for each in (root, *root.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
+
+
+if __name__ == "__main__":
+    main()
