@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from benchmarks.cells import DBOS_OF, ENOUGH, FLOOR_OF, GRAPHS, PLUGINS, SCRIPTS, SERVICE, SLEEPS
+from benchmarks.cells import (
+    DBOS_OF,
+    ELSEWHERE,
+    ELSEWHERE_SIZES,
+    ENOUGH,
+    FLOOR_OF,
+    GRAPHS,
+    PLUGINS,
+    SCRIPTS,
+    SERVICE,
+    SLEEPS,
+)
 from benchmarks.medians import Key, Medians
 
 HALF, QUARTER = 0.5, 0.25
@@ -17,6 +28,7 @@ EFFICIENCY = {"thread": 90, "process": 85}
 GROWTH, MILLION_MB, CREATION = 11, 2000, 20_000
 START_S, START_MB, HELP_TIMES = 1.0, 150, 15
 SCRIPTS_S, SCRIPT_MS = 5.0, 50
+FAR_EFFICIENCY, TIMES_CELERY = 80, 2
 INSTALL_S, FIRST_CALL_S, CALL_MS = 3.0, 1.0, 2.0
 
 
@@ -35,7 +47,7 @@ def verdicts(found: Medians) -> list[Verdict]:
     """Every bar whose cells were run."""
     return [*_floors(found), *_dbos(found), *_processes(found), *_sleeps(found), *_growth(found),
             *_million(found), *_creation(found), *_commands(found), *_scripts(found), *_plugins(found),
-            *_kills(found), *_proofs(found)]
+            *_elsewhere(found), *_kills(found), *_proofs(found)]
 
 
 def _floors(found: Medians) -> Iterator[Verdict]:
@@ -164,6 +176,22 @@ def _plugins(found: Medians) -> Iterator[Verdict]:
             more = (measured - ours) * 1000
             yield Verdict(f"{what}, over one of the core", f"< {CALL_MS:.0f} ms", f"{more:.2f} ms",
                           more < CALL_MS)
+
+
+def _elsewhere(found: Medians) -> Iterator[Verdict]:
+    ours, theirs = ELSEWHERE
+    slept, empty = (("elsewhere", ours, shape, n) for shape, n in ELSEWHERE_SIZES.items())
+    share = found.of(*slept, "efficiency_pct")
+    if share is not None:
+        yield Verdict("200 x 50 ms on 2 Celery workers x 8 slots", f"≥ {FAR_EFFICIENCY} % of ideal",
+                      f"{share:.0f} %", share >= FAR_EFFICIENCY, _few(found, slept))
+    bare: Key = ("elsewhere", theirs, *empty[2:])
+    times = found.ratio(empty, bare, "exec_s")
+    if times is not None:
+        database = found.of(*empty, "database_ms")
+        yield Verdict("a no-op call elsewhere", f"≤ {TIMES_CELERY} times a bare Celery group",
+                      f"{times:.2f}", times <= TIMES_CELERY,
+                      f"{database:.2f} ms of processor time of the database")
 
 
 def _kills(found: Medians) -> Iterator[Verdict]:

@@ -40,6 +40,7 @@ PLUGINS = {"install-uv": 1, "install-pip": 1, "first-call": 1, "core-call": 500,
 ELSEWHERE = ("aria-2x8-pg", "celery-2x8")
 """Who hands calls to other processes through a broker: workers x slots."""
 ELSEWHERE_SIZES = {"sleep": SLEEPS, "wide": 1000}
+"""Calls of each shape."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Modes are a peer, and workers x slots: ``aria-2x8-pg`` is a workflow through `WorkflowRunner` with the Celery
 executor and two ``aria worker`` of 8 slots each, ``celery-2x8`` a group with results on two Celery workers
-of 8 threads each. Each run has a Valkey of its own; workers are warm. ``runner_ms`` and ``workers_ms`` are
-processor time for each task.
+of 8 threads each. Each run has a Valkey of its own; workers are warm. ``runner_ms``, ``workers_ms`` and
+``database_ms`` (of every PostgreSQL here) are processor time for each task.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from benchmarks.peers.aria_operations import touch_elsewhere
 
 ROOT = Path(__file__).parents[1]
 READY_WITHIN = 60.0
+SPENT = ("runner_ms", "workers_ms", "database_ms")
 
 
 def main() -> None:
@@ -132,8 +133,9 @@ def _celery(given: common.Given, broker: str, workers: int, slots: int) -> None:
 def _start(command: Sequence[str], count: int, place: Path) -> list[psutil.Process]:
     environment = {**os.environ, "HOME": str(place), "PYTHONPATH": str(ROOT)}
     with (place / "log").open("ab") as log:
-        return [psutil.Process(subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log).pid)
-                for _ in range(count)]
+        started = [subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log)
+                   for _ in range(count)]
+    return [psutil.Process(each.pid) for each in started]
 
 
 def _wait(is_so: Callable[[], bool]) -> None:
@@ -145,17 +147,20 @@ def _wait(is_so: Callable[[], bool]) -> None:
 
 def _measure(given: common.Given, version: str, workers: Sequence[psutil.Process],
              run: Callable[[], Any]) -> None:
-    own, theirs, began = time.process_time(), _cpu(workers), time.perf_counter()
+    database = [each for each in psutil.process_iter(["name"]) if each.info["name"] == "postgres"]
+    before, began = (_cpu([psutil.Process()]), _cpu(workers), _cpu(database)), time.perf_counter()
     run()
     seconds = time.perf_counter() - began
-    common.finish(given, "elsewhere", version, 0.0, seconds, given.mode.startswith("aria"),
-                  runner_ms=round((time.process_time() - own) / given.n * 1000, 3),
-                  workers_ms=round((_cpu(workers) - theirs) / given.n * 1000, 3))
+    after = _cpu([psutil.Process()]), _cpu(workers), _cpu(database)
+    spent = {name: round((late - early) / given.n * 1000, 3)
+             for name, early, late in zip(SPENT, before, after, strict=True)}
+    common.finish(given, "elsewhere", version, 0.0, seconds, given.mode.startswith("aria"), **spent)
 
 
-def _cpu(roots: Sequence[psutil.Process]) -> float:
-    """Processor time of these and of their descendants that live."""
-    times = [each.cpu_times() for root in roots for each in (root, *root.children(recursive=True))]
+def _cpu(processes: Sequence[psutil.Process]) -> float:
+    """Processor time of these and of their descendants that live, each once."""
+    found = {each for process in processes for each in (process, *process.children(recursive=True))}
+    times = [each.cpu_times() for each in found]
     return sum(each.user + each.system for each in times)
 
 

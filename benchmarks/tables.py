@@ -7,12 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.bars import verdicts
-from benchmarks.cells import DBOS_OF, FLOOR_OF, GRAPHS, PLUGINS, SCRIPT_MODES, SLEEPS
+from benchmarks.cells import (
+    DBOS_OF,
+    ELSEWHERE,
+    ELSEWHERE_SIZES,
+    FLOOR_OF,
+    GRAPHS,
+    PLUGINS,
+    SCRIPT_MODES,
+    SLEEPS,
+)
 from benchmarks.medians import Medians
 
 NAMES = {"floor": "floor", "writes": "ARIA's writes alone", "aria": "ARIA", "dbos": "DBOS",
          "taskflow": "taskflow", "dask": "Dask", "celery": "Celery", "temporal": "Temporal"}
-_NOT_RUNS = ("cli", "kill9", "scripts", "plugins")
+_NOT_RUNS = ("cli", "kill9", "scripts", "plugins", "elsewhere")
 
 
 def report(rows: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, str]]) -> str:
@@ -24,7 +33,7 @@ def report(rows: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, st
         "## Growth, memory": _growth(found), "## Making and storing graphs": _graphs(found),
         "## Sleeping tasks: share of the ideal time": _sleeps(found),
         "## Starting": _commands(found), "## Scripts": _scripts(found),
-        "## Plugins": _plugins(found),
+        "## Plugins": _plugins(found), "## Calls elsewhere": _elsewhere(found),
         "## What kill -9 leaves": _kills(found),
         "## Runs that failed or did wrong": _problems(found)}
     return "\n\n".join(f"{head}\n\n{body}" for head, body in parts.items() if body) + "\n"
@@ -164,6 +173,14 @@ def _plugins(found: Medians) -> str:
     seconds = {mode: found.of("plugins", mode, "", n, "exec_s") for mode, n in PLUGINS.items()}
     rows = [[mode, f"{each * 1000:.2f}"] for mode, each in seconds.items() if each is not None]
     return table(["", "ms"], rows)
+
+
+def _elsewhere(found: Medians) -> str:
+    fields = ("exec_s", "efficiency_pct", "runner_ms", "workers_ms", "database_ms")
+    return table(["", "s", "% of ideal", "runner, ms", "workers, ms", "database, ms"], [
+        [f"{mode}, {shape} {n:,}", *[figure(found.of("elsewhere", mode, shape, n, each)) for each in fields]]
+        for shape, n in ELSEWHERE_SIZES.items() for mode in ELSEWHERE
+        if found.runs("elsewhere", mode, shape, n)])
 
 
 def _kills(found: Medians) -> str:

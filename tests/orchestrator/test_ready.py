@@ -133,3 +133,28 @@ def test_the_cost_of_a_task_does_not_grow_with_the_number_of_those_that_stand_as
 def test_an_execution_that_uses_no_limit_and_no_priority_has_the_plain_queue(
         limits: Limits, row: dict[str, Any], kind: type) -> None:
     assert type(queue_for([task(0), task(1, **row)], limits)) is kind
+
+
+def in_queue(position: int, queue: str) -> TaskProgress:
+    each = task(position)
+    each.queue = queue
+    return each
+
+
+def test_a_queue_of_the_executor_lets_through_as_many_as_it_is_allowed() -> None:
+    big = [in_queue(number, "big") for number in range(3)]
+    plain = [in_queue(number, "plain") for number in (3, 4)]
+    found = queue_for([*big, *plain], Limits())
+    for each in (*big, *plain):
+        found.put(each)
+    assert found.take() is None
+    found.allow("plain", 8)
+    assert [found.take(), found.take(), found.take()] == [*plain, None]
+    assert (found.first_at("big"), found.first_at("plain")) == (big[0], None)
+    found.allow("big", 2)
+    assert [found.take(), found.take(), found.take()] == [*big[:2], None]
+    found.allow("big", 1)
+    found.release(big[0])
+    assert found.take() is None
+    found.release(big[1])
+    assert found.take() is big[2]
