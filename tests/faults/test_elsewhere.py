@@ -257,7 +257,8 @@ def sending_again(there: Scene, chance: random.Random) -> Iterator[Callable[[], 
         row = chance.choice(rows)
         ref = CallRef(row["execution_id"], row["id"], row["attempts"])
         origin = next(each.origin for each in read_effects(there.site.directory / EFFECTS))
-        app.send_task(TASK, kwargs=call_message(ref, origin), queue=there.queue, ignore_result=True)
+        app.send_task(TASK, kwargs=call_message(ref, origin), queue=there.queue, ignore_result=True,
+                      retry=True)  # RabbitMQ ends a connection on which nothing was said for too long
 
     yield send_again
     app.close()
