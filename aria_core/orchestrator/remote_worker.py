@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Self
 
 from aria_core.clock import Clock, SystemClock
@@ -87,20 +87,24 @@ class RemoteWorker:
         self._pool.open(_Ear(self._watch, self._clock))
         self._watch.open()
 
-    def run(self, ref: CallRef, origin: str | None = None) -> bool:
+    def run(self, ref: CallRef, origin: str | None = None, free: Callable[[], None] | None = None) -> bool:
         """Run the call, if it can be won; False, at once, if it is not ours to run or we are closing.
 
         `origin` is the call's: one that another database has numbered alike is not ours. None: whoever
         brings refs knows that they are of this database.
         Blocks until its report is stored, or given up because the worker is closed. Waits for a slot before
-        it tries to win the call, so that none is held that cannot begin. Never raises.
+        it tries to win the call, so that none is held that cannot begin. If it was won, `free` is called in
+        this thread when the slot is about to be free for another call: before its report is stored. Never
+        raises.
         """
-        with self._slot() as is_ours:
-            won = self._claimed(ref, origin) if is_ours else None
-            if won is None:
+        with self._slot() as slot:
+            won = self._claimed(ref, origin) if slot is not None else None
+            if slot is None or won is None:
                 return False
+            if free is not None:
+                slot.callback(free)
             try:
-                self._carry_out(ref, won)
+                self._carry_out(ref, won, slot)
             except Exception:
                 _logger.exception("the call %s could not be carried out", ref)
             return True
@@ -154,15 +158,16 @@ class RemoteWorker:
     # --- one call
 
     @contextmanager
-    def _slot(self) -> Iterator[bool]:
-        """A block with a slot of its own; whether there may be a new call."""
+    def _slot(self) -> Iterator[ExitStack | None]:
+        """A block with a slot of its own, which is closed at its end if not before; None: no more calls."""
         with self._state:
             self._at_work += 1
         try:
-            with self._free:
+            with ExitStack() as slot:
+                slot.enter_context(self._free)
                 with self._state:
                     may_begin = self._is_open and not self._is_closing
-                yield may_begin
+                yield slot if may_begin else None
         finally:
             with self._state:
                 self._at_work -= 1
@@ -183,7 +188,7 @@ class RemoteWorker:
             self._claiming.pop(ref, None)
         return None
 
-    def _carry_out(self, ref: CallRef, won: WonCall) -> None:
+    def _carry_out(self, ref: CallRef, won: WonCall, slot: ExitStack) -> None:
         call = RemoteCall(ref, won.row, won.since)
         self._watch.add(call)
         try:
@@ -191,6 +196,7 @@ class RemoteWorker:
                 self._end(call, "asked")
             with self._parts.borrowed(ref.execution) as parts:
                 self._perform(call, parts)
+                slot.close()  # the next call is claimed while this one is reported
                 self._deliver(call)
         finally:
             self._watch.remove(call)

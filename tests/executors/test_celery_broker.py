@@ -21,8 +21,10 @@ from kombu import Connection
 from aria_core import Actor, Call, CallRef, ConfigurationError, Environment, Secret
 from aria_core.testing.brokers import Broker
 from aria_plugins.executors.celery import CeleryExecutor, aria_executor
-from aria_plugins.executors.celery.connections import make_app
+from aria_plugins.executors.celery.connections import Listener, make_app
+from aria_plugins.executors.celery.messages import Posting
 from aria_plugins.executors.celery.presence import Presence
+from aria_plugins.executors.celery.publishing import Publisher
 
 PATIENCE = 20.0
 FUNCTION = "m:f"
@@ -375,6 +377,21 @@ def test_a_worker_outlives_its_broker_with_what_it_runs(
 
     wait_until(serves)
     gate.touch()
+
+
+def test_what_is_said_once_a_listener_says_that_it_listens_is_heard(
+        broker: Broker, executor: CeleryExecutor) -> None:
+    app, heard = executor.app(), []
+
+    def say() -> None:
+        with app.connection_for_write() as connection:
+            Publisher(app, connection).publish([Posting("aria.test", "key", {"number": 7})])
+
+    listener = Listener(app, {"aria.test": "key"}, lambda _, said: heard.append(dict(said)), say)
+    try:
+        wait_until(lambda: heard == [{"number": 7}])
+    finally:
+        listener.close()
 
 
 def test_closing_waits_for_nobody(executor: CeleryExecutor) -> None:

@@ -83,6 +83,25 @@ def test_a_call_that_another_database_numbers_alike_is_not_run(
     assert calls.report(ref) == Succeeded(ref, {"text": "ä"})
 
 
+def test_its_slot_is_free_before_its_report_is_stored(calls: SentCalls, make_worker: MakeWorker) -> None:
+    ref, other = calls.send(calls.task("echo", text="ä"), calls.task("echo", text="ö"))
+    worker = make_worker(slots=1)
+    heard: list[object] = []
+
+    def run_another() -> None:
+        row = calls.row(ref)
+        heard.append(row and row.report)
+        thread.start()
+
+    thread = threading.Thread(target=lambda: heard.append(worker.run(other)))
+    assert worker.run(ref, free=run_another)
+    thread.join()
+    assert heard == [None, True]
+    assert not worker.run(ref, free=lambda: heard.append("again"))
+    assert heard == [None, True]
+    assert calls.report(other) == Succeeded(other, {"text": "ö"})
+
+
 def test_a_failure_is_reported_with_its_edits(calls: SentCalls, make_worker: MakeWorker) -> None:
     ref, = calls.send(calls.task("edit", name="port", value=80, message="after the edit"))
     make_worker().run(ref)

@@ -18,6 +18,8 @@ from aria_plugins.executors.celery.publishing import Publisher, exchange_of
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
+AT_ONCE = 0.001
+"""Seconds in which only what is there already is read."""
 LOOK_UP_EVERY = 1.0
 """Seconds after which a listening thread looks whether it is still wanted."""
 HEARTBEAT = 10.0
@@ -157,12 +159,16 @@ class Listener:
                         auto_delete=True, durable=False, expires=QUEUE_LASTS)
                   for name, key in self._keys.items()]
         with Consumer(connection, queues, on_message=self._take, accept=["json"], no_ack=True):
+            self._drain(connection, AT_ONCE)  # with Redis, only this subscribes
             self._tune()
             while not self._is_over.is_set():
-                with suppress(TimeoutError):
-                    connection.drain_events(timeout=LOOK_UP_EVERY)
+                self._drain(connection, LOOK_UP_EVERY)
                 connection.heartbeat_check()
                 self._tick()
+
+    def _drain(self, connection: Connection, patience: float) -> None:
+        with suppress(TimeoutError):
+            connection.drain_events(timeout=patience)
 
     def _take(self, message: Any) -> None:
         try:

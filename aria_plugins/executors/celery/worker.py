@@ -15,7 +15,7 @@ from celery.worker import state
 
 from aria_core import CallRef, Station
 from aria_plugins.executors.celery.messages import TASK, ref_of
-from aria_plugins.executors.celery.pool import PromptThreads
+from aria_plugins.executors.celery.pool import PromptThreads, be_done
 from aria_plugins.executors.celery.presence import Presence
 
 BEGINS_AGAIN_AFTER = 1.0
@@ -78,7 +78,7 @@ def serve(app: Celery, queue: str, station: Station) -> None:
     queues = station.queues or (queue,)
     presence = Presence(app, queue, station.slots, queues)
     calls = station.make_worker(station.slots, presence.wake)
-    add_task(app, calls.run)
+    add_task(app, lambda ref, origin: calls.run(ref, origin, be_done))
     name = f"{station.name or f'aria-{os.getpid()}'}@{socket.gethostname()}"
     workers: list[CeleryWorker] = []
 
