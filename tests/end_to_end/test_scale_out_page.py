@@ -153,12 +153,13 @@ def test_the_unit_gives_the_runner_time_and_leaves_what_services_run() -> None:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    text = blocks("ini")[0].replace("/usr/local/bin/aria", sys.executable).replace("User=aria\n", "")
-    (tmp_path / "aria-runner.service").write_text(text)
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / "aria-runner.service")],
+@pytest.mark.parametrize(("number", "name"), [(0, "aria-runner.service"), (1, "aria-worker.service")])
+def test_systemd_understands_the_units(number: int, name: str, tmp_path: Path) -> None:
+    text = blocks("ini")[number].replace("/usr/local/bin/aria", sys.executable).replace("User=aria\n", "")
+    (tmp_path / name).write_text(text)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / name)],
                           capture_output=True, text=True, timeout=60, check=False)
-    complaints = [line for line in done.stderr.splitlines() if "aria-runner.service" in line]
+    complaints = [line for line in done.stderr.splitlines() if name in line]
     assert complaints == [], done.stderr
 
 
