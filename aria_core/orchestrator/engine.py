@@ -16,7 +16,7 @@ from aria_core.orchestrator.draft import Draft, record
 from aria_core.orchestrator.events import WorkflowEvent, WorkflowEventKind
 from aria_core.orchestrator.inbox import CancelSeen, Heartbeat, Message, OwnershipLost, StopAsked
 from aria_core.orchestrator.letting_go import end_calls
-from aria_core.orchestrator.pace import WORTH, WORTH_ELSEWHERE, Pace
+from aria_core.orchestrator.pace import WORTH_ELSEWHERE, Pace
 from aria_core.orchestrator.progress import Progress, TaskProgress
 from aria_core.orchestrator.ready import TaskQueue
 from aria_core.orchestrator.remote_calls import RemoteCalls
@@ -49,7 +49,7 @@ class Engine:
         self._in_flight: dict[CallRef, TaskProgress] = {}
         self._watch = Watch()
         self._stop_at: float | None = None
-        self._pace = Pace(WORTH_ELSEWHERE if around.executor.survives_runner else WORTH)
+        self._pace = Pace(WORTH_ELSEWHERE, at_first=1) if around.executor.survives_runner else Pace()
         self._slots = Slots(around, progress.tasks, ready, self._in_flight)
         self._leaves_remote = False
         self._remote = self._remote_calls()

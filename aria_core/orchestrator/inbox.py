@@ -120,12 +120,14 @@ class EngineInbox:
             self._look_asked = True
             self._messages.put(None)
 
-    def take_look(self) -> bool:
-        """Whether somebody has said `look` since this was last asked."""
-        if not self._look_asked:
-            return False
-        self._look_asked = False  # before whoever asks looks: what is said from now on counts anew
-        return True
+    @property
+    def is_to_look(self) -> bool:
+        """Whether somebody has said `look` since somebody has."""
+        return self._look_asked
+
+    def begin_look(self) -> None:
+        """Somebody is about to look: what is said from now on counts anew."""
+        self._look_asked = False
 
     def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
         """See `Inbox.answer`."""

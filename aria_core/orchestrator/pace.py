@@ -15,10 +15,15 @@ A_LOOK = 0.00003
 
 
 class Pace:
-    """Means of the durations of calls and commits, the newest of which count most."""
+    """Means of the durations of calls and commits, the newest of which count most.
 
-    def __init__(self, worth: float = WORTH) -> None:
+    `worth` is how many seconds of work may wait at the executor; `at_first` how many calls may wait for each
+    slot as long as nobody knows how long a call takes.
+    """
+
+    def __init__(self, worth: float = WORTH, at_first: int = 0) -> None:
         self._worth = worth
+        self._at_first = at_first
         self._call: float | None = None
         self._commit = 0.0
 
@@ -37,7 +42,7 @@ class Pace:
         what does can still be ordered, cancelled and given to another runner.
         """
         if self._call is None:
-            return 0
+            return slots * self._at_first
         return slots * min(MOST, int(self._worth / max(self._call, self._worth / MOST)))
 
     def gathering(self, left: int) -> float:

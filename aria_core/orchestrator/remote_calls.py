@@ -26,6 +26,8 @@ from aria_core.worker.calls import CallRef, Failed, Lost, Succeeded
 
 SENT_AGAIN_AFTER = 5.0
 SENT_AGAIN_AT_LEAST_EVERY = 30.0
+LOOKS_APART = 0.01
+"""Seconds between two looks while no slot can run out of calls: each look tells of several then."""
 
 
 @dataclass(slots=True)
@@ -50,7 +52,7 @@ class RemoteCalls:
         self._adopted = frozenset(adopted)
         self._survives = around.executor.survives_runner
         self._poll = around.executor.poll_interval if self._survives else POLL_INTERVAL
-        self._next_look = around.clock.monotonic()
+        self._next_look = self._looked_at = around.clock.monotonic()
         self._pulses: dict[CallRef, _Pulse] = {}
         self._sent: dict[CallRef, float] = {}
         self._unclaimed: list[tuple[float, CallRef, float]] = []
@@ -65,8 +67,12 @@ class RemoteCalls:
         return all(map(self.holds, self._in_flight))
 
     def moment(self) -> float:
-        """When to look without being told."""
-        return min(self._next_look, self._unclaimed[0][0]) if self._unclaimed else self._next_look
+        """When to look, as far as one can tell now."""
+        moments = [self._next_look, *(each[0] for each in self._unclaimed[:1])]
+        if self._around.inbox.is_to_look:
+            enough_waits = len(self._sent) >= (self._around.executor.slots or 1)
+            moments.append(self._looked_at + (LOOKS_APART if enough_waits else 0.0))
+        return min(moments)
 
     # --- what is heard of them
 
@@ -80,12 +86,12 @@ class RemoteCalls:
 
     def _news(self) -> list[Message]:
         """What there is to know, if it is time to look; calls that nobody has claimed are sent again."""
-        has_been_told = self._around.inbox.take_look()
-        if not has_been_told and self._around.clock.monotonic() < self.moment():
+        if self._around.clock.monotonic() < self.moment():
             return []
+        self._around.inbox.begin_look()
         rows = ride_out(self._around.clock, lambda _: self._around.ledger.claimed_calls(self._execution))
         now = self._around.clock.monotonic()
-        self._next_look = now + self._poll
+        self._looked_at, self._next_look = now, now + self._poll
         news: list[Message] = [each for row in rows for each in self._of_row(row, now)]
         news += self._of_vanished({row.ref for row in rows})
         self._send_again(now)

@@ -33,7 +33,7 @@ from aria_core.worker.channel import ChannelError
 from aria_core.worker.outcomes import class_names
 from aria_core.worker.scratch import sweep
 
-LASTS = 0.05
+LASTS = 0.2
 """Seconds that a call runs before its runner is told to look: most have ended by then."""
 STORES_WITHIN = 5.0
 """Seconds beyond its grace in which a worker that is closed tries to store what has ended."""

@@ -103,8 +103,9 @@ def test_a_look_ends_a_wait_without_end_and_is_taken_once(inbox: EngineInbox) ->
     inbox.look()
     inbox.look()
     assert inbox.take(None) == []
-    assert inbox.take_look()
-    assert not inbox.take_look()
+    assert inbox.is_to_look
+    inbox.begin_look()
+    assert not inbox.is_to_look
 
 
 def test_whoever_takes_without_end_is_woken_by_a_look(inbox: EngineInbox) -> None:
@@ -115,7 +116,7 @@ def test_whoever_takes_without_end_is_woken_by_a_look(inbox: EngineInbox) -> Non
     inbox.look()
     taker.join(PATIENCE)
     assert taken == [[]]
-    assert inbox.take_look()
+    assert inbox.is_to_look
 
 
 def test_a_heartbeat_is_a_message_and_a_question_is_answered(inbox: EngineInbox) -> None:

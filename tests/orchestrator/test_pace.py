@@ -18,6 +18,7 @@ def pace(calls: float, commits: float = 0.0) -> Pace:
 
 def test_nothing_waits_at_the_executor_before_a_call_has_ended() -> None:
     assert Pace().backlog(4) == 0
+    assert Pace(at_first=1).backlog(4) == 4, "unless handing them over takes long"
 
 
 @pytest.mark.parametrize(("seconds", "each"), [
@@ -28,7 +29,7 @@ def test_about_five_milliseconds_of_work_wait_for_each_slot(seconds: float, each
 
 @pytest.mark.parametrize(("seconds", "each"), [(0.0, MOST), (0.06, 3), (0.19, 1), (0.21, 0)])
 def test_more_work_waits_where_handing_it_over_takes_longer(seconds: float, each: int) -> None:
-    far = Pace(WORTH_ELSEWHERE)
+    far = Pace(WORTH_ELSEWHERE, at_first=1)
     far.note_call(seconds)
     assert far.backlog(4) == 4 * each
 
