@@ -150,15 +150,19 @@ class TemplateSpec(Specification):
     nodes: dict[str, NodeSpec] = {}
     workflows: dict[str, WorkflowSpec] = {}
     plugins: dict[str, PluginSpec] = {}
+    unsatisfied: list[str] = []
+    """A sentence for each requirement without a target; a template with one makes no service."""
 
 
 class LoadedTemplate(Specification):
     """What a loader returns: the template, the folder its files lie in, and what it wants to warn of.
 
-    `directory` is None when there are no files; `main_file` is relative to it.
+    `directory` is None when there are no files; `main_file` is relative to it. `missing` has a sentence for
+    each file that is named and not there (among the warnings, too): operations that need one fail.
     """
 
     template: TemplateSpec
     directory: str | None = None
     main_file: str = ""
     warnings: list[str] = []
+    missing: list[str] = []

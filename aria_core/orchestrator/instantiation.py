@@ -41,12 +41,13 @@ class ServiceBuilder:
         self._template = template
         self._inputs = inputs
         self._secret = {name for name, each in template.inputs.items() if is_secret(each)}
-        self._problems: list[str] = []
+        self._problems = list(template.unsatisfied)
 
     def build(self, name: str, node_template_ids: Mapping[str, int]) -> Service:
         """The service, all of it, unsaved.
 
-        Raises ``InvalidInputError`` with a sentence for every value that does not fit its declaration.
+        Raises ``InvalidInputError`` with a sentence for every value that does not fit its declaration, and
+        for every requirement that has no target.
         """
         template = self._template
         service = Service(name=name, description=template.description)

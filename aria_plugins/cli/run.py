@@ -61,6 +61,8 @@ def run(  # noqa: PLR0917 - click hands one argument for each option
     'aria run hello.yaml'. A template that was changed since is refused.
     """
     loaded = load(program, template, loader)
+    if not dry:
+        _check_files(loaded)
     wish = Wish(loaded.template.name if service is None else service, workflow, given, inputs_file)
     chosen = chosen_executor(program, executor, dry)
     with ExitStack() as undo:
@@ -74,6 +76,13 @@ def run(  # noqa: PLR0917 - click hands one argument for each option
         new = new_run(program, as_json, executor=chosen, **wanted)
         undo.pop_all()
     return new.carry_out()
+
+
+def _check_files(loaded: LoadedTemplate) -> None:
+    from aria_core import LoadError
+
+    if loaded.missing:
+        raise LoadError(loaded.missing)
 
 
 def _service(program: Program, loaded: LoadedTemplate, wish: Wish, undo: ExitStack) -> Service:

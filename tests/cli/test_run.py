@@ -138,6 +138,11 @@ def test_a_missing_script_is_refused_before_anything_is_stored(project):
     assert nothing_is_stored(project)
 
 
+def test_a_dry_run_needs_no_script(project):
+    project.script.unlink()
+    assert "greet.sh" in project("run", project.template, "--dry").stderr
+
+
 def test_an_undeclared_input_leaves_nothing_behind(project):
     assert "no input 'nope'" in project.error("run", project.template, "-i", "nope=1", code=2)
     assert nothing_is_stored(project)

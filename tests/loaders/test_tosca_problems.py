@@ -78,13 +78,10 @@ NODE = "topology_template: {node_templates: {n: {type: tosca.nodes.Root, %s}}}"
     (NODE % "interfaces: {Standrad: {}}", "2:79", "has no interface `Standrad`; did you mean `Standard`?"),
     (NODE % "interfaces: {Standard: {operations: {creat: {}}}}", "2:103",
      "no operation `creat`; did you mean `create`?"),
-    (NODE % "interfaces: {Standard: {operations: {create: run.sh}}}", "2:111",
-     "there is no script `run.sh` among the template's files"),
     (NODE % "interfaces: {Standard: {operations: {create: ../../run.sh}}}", "2:111", "there is no script"),
     (NODE % "interfaces: {Standard: {operations: {create: 'p > m.f'}}}", "2:111",
      "there is no plugin `p`; a policy of type aria.Plugin, of the import aria-1.0, declares it"),
     (NODE % "requirements: [{dependency: m}]", "2:94", "there is neither a node template nor a node type"),
-    (NODE % "requirements: [{dependency: Compute}]", "2:94", "and no node template has it"),
     (NODE % "directives: [substitute]", "2:79", "is not supported yet"),
     ("topology_template: {node_templates: {w: {type: WebServer}}}", "2:38", "and no node template has it"),
     ("topology_template: {node_templates: {d: {type: tosca.nodes.ObjectStorage}}}", "2:38",
@@ -135,10 +132,32 @@ def test_keynames_belong_to_versions(refuse, load):
     assert "unknown keyname `key_schema`" in refuse(text, "1_0")[0]
 
 
-def test_one_missing_script_is_told_for_each_operation_that_names_it_and_nothing_else(refuse):
-    assert refuse(NODE % "interfaces: {Standard: {operations: {create: a.sh, start: a.sh}}}") == [
-        "service.yaml:2:111: there is no script `a.sh` among the template's files",
-        "service.yaml:2:124: there is no script `a.sh` among the template's files"]
+def test_a_missing_script_is_a_warning_for_each_operation_that_names_it(load):
+    loaded = load(NODE % "interfaces: {Standard: {operations: {create: a.sh, start: scripts/b.sh}}}")
+    assert [each.partition(": ")[2] for each in loaded.warnings] == [
+        "there is no script `a.sh` among the template's files; the operation fails when it is run",
+        "there is no script `scripts/b.sh` among the template's files; the operation fails when it is run"]
+    assert [each.partition(";")[0] for each in loaded.warnings] == loaded.missing
+    assert [each.rpartition("service.yaml:")[2].partition(": ")[0] for each in loaded.warnings] == [
+        "2:111", "2:124"]
+    operations = loaded.template.nodes["n"].interfaces["Standard"].operations
+    assert [operations[each].script for each in ("create", "start")] == ["a.sh", "scripts/b.sh"]
+
+
+def test_a_missing_script_of_an_imported_file_lies_beside_that_file(load):
+    files = {"sub/types.yaml": "node_types: {A: {derived_from: Compute, interfaces: {Standard: "
+             "{operations: {create: a.sh}}}}}"}
+    text = "imports: [sub/types.yaml]\ntopology_template: {node_templates: {n: {type: A}}}"
+    loaded = load(text, files=files)
+    assert loaded.template.nodes["n"].interfaces["Standard"].operations["create"].script == "sub/a.sh"
+
+
+def test_a_requirement_that_names_a_type_of_which_there_is_no_node_is_a_warning(load):
+    loaded = load(NODE % "requirements: [{dependency: WebServer}]")
+    sentence, = loaded.template.unsatisfied
+    assert "2:94: the requirement `dependency` of node template `n` needs a node of type" in sentence
+    assert sentence.endswith("and no node template has it")
+    assert loaded.warnings == [f"{sentence}; until then no service can be made of the template"]
 
 
 def test_problems_of_imported_files_name_those_files(refuse):
@@ -153,16 +172,16 @@ def test_files_that_import_each_other_are_a_loop_that_is_named(refuse):
     assert "in a loop: a.yaml -> b.yaml -> a.yaml" in refuse("imports: [a.yaml]", files=files)[0]
 
 
-def test_several_targets_that_fit_are_listed(refuse):
-    problem, = refuse("""
+def test_several_targets_that_fit_are_listed(load):
+    problem, = load("""
         topology_template:
           node_templates:
             a: {type: Compute}
             b: {type: Compute}
             w: {type: WebServer}
-        """)
-    assert problem.startswith("service.yaml:6:5: ")
-    assert "several have it: a, b; name one of them" in problem
+        """).template.unsatisfied
+    assert "service.yaml:6:5: " in problem
+    assert problem.endswith("several have it: a, b; name one of them")
 
 
 def test_nodes_that_are_hosted_on_each_other_are_named(refuse):

@@ -153,6 +153,16 @@ def test_a_template_that_cannot_work_is_not_stored(
     assert set(counts(model_storage).values()) == {0}
 
 
+def test_no_service_is_made_while_a_requirement_has_no_target(
+        model_storage: ModelStorage, resource_storage: ResourceStorage) -> None:
+    sentence = "shop.yaml:7:5: the requirement `host` of node template `web` has no target"
+    template = store_template(model_storage, resource_storage, LoadedTemplate(
+        template=TemplateSpec(name="open", nodes={"web": NodeSpec(name="web")}, unsatisfied=[sentence])))
+    with pytest.raises(InvalidInputError, match=sentence):
+        create_service(model_storage, template, "shop")
+    assert counts(model_storage)["service"] == counts(model_storage)["node"] == 0
+
+
 def test_files_that_a_crash_left_behind_do_not_join_a_new_template(
         model_storage: ModelStorage, resource_storage: ResourceStorage, files: Path) -> None:
     for entry in range(1, 4):

@@ -48,43 +48,46 @@ class ToscaLoader(Loader):
 
     def load(self, source: Path, read: Read) -> LoadedTemplate:
         """The service template in `source`; raises ``LoadError`` with all that is wrong with it."""
-        problems, template = examine(source, read)
+        problems, template, missing = examine(source, read)
         if len(problems) or template is None:
             raise LoadError([str(each) for each in problems])
         return LoadedTemplate(template=template, directory=str(source.parent), main_file=source.name,
-                              warnings=problems.warnings)
+                              warnings=problems.warnings, missing=missing)
 
 
-def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None]:
-    """What is wrong with the template in `source`, and the template as far as it can be understood."""
+def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None, list[str]]:
+    """What is wrong with the template in `source`, the template as far as it can be understood, and a
+    sentence for each of its files that is not there."""
     problems = Problems()
     if source.suffix.lower() in ARCHIVES:
         problems.add(Place(str(source), 1, 1), "archives are not supported yet; give the service template "
                      "itself, a "
                      ".yaml or .yml file")
-        return problems, None
+        return problems, None, []
     try:
         library = Library(read, problems)
         document = library.main(source)
-        return problems, None if document is None else _build(source, read, library, document, problems)
+        if document is not None:
+            return problems, *_build(source, read, library, document, problems)
     except TemplateError as error:
         problems.keep(error)
     except TooManyProblemsError:
-        return problems, None  # the last problem says so
+        pass  # the last problem says so
     except RecursionError:
         problems.add(Place(str(source), 1, 1), "the template is nested too deeply")
-    return problems, None
+    return problems, None, []
 
 
 def _build(source: Path, read: Read, library: Library, document: Document,
-           problems: Problems) -> TemplateSpec:
+           problems: Problems) -> tuple[TemplateSpec, list[str]]:
     types = Types(library, document, problems)
     files = Files(source.parent, read)
     name = text(field(field(document.root, "metadata"), "template_name")) or source.stem
-    template = Topology(types, Implementations(files, problems), problems).build(document.root, name)
+    implementations = Implementations(files, problems)
+    template = Topology(types, implementations, problems).build(document.root, name)
     for location, sentence in own_code_problems(template, files.read):
         problems.add(Place.of(location), sentence)
-    return template
+    return template, list(implementations.missing)
 
 
 @hookimpl

@@ -55,7 +55,7 @@ from aria_core import (
     is_url,
 )
 
-from .problems import Kind, Place, Problems, TemplateError, suggestion
+from .problems import Place, Problems, TemplateError, suggestion
 from .values import Mapping, Scalar, Value, field, items, parse, place_of, plain, text
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -133,10 +133,18 @@ class Files:
         name = name.lstrip("/")
         for base in bases:
             path = posixpath.normpath(posixpath.join(base, name))
-            below = path if root == "." else posixpath.relpath(path, root)
-            if not below.startswith("..") and not posixpath.isabs(below) and self._exists(path):
+            below = _below(root, path)
+            if below is not None and self._exists(path):
                 return below
         return None
+
+    def where(self, name: str, place: Place) -> str | None:
+        """Where the file would lie below the folder, seen from the file that names it; None outside of it."""
+        if "\0" in name or "://" in name:
+            return None
+        root = posixpath.normpath(self._directory.as_posix())
+        base = root if posixpath.isabs(name) else posixpath.dirname(Path(place.file).as_posix())
+        return _below(root, posixpath.normpath(posixpath.join(base, name.lstrip("/"))))
 
     def read(self, path: str) -> bytes | None:
         """The file of that path below the folder; None if there is none that can be read."""
@@ -154,12 +162,19 @@ class Files:
             return None
 
 
+def _below(root: str, path: str) -> str | None:
+    below = path if root == "." else posixpath.relpath(path, root)
+    return None if below.startswith("..") or posixpath.isabs(below) else below
+
+
 class Implementations:
     """Reads implementations."""
 
     def __init__(self, files: Files, problems: Problems) -> None:
         self._files = files
         self._problems = problems
+        self.missing: dict[str, None] = {}
+        """A sentence for each script that is not there."""
         self.plugins: list[tuple[str, Place]] = []
         """Every plugin that an implementation names, and where."""
 
@@ -209,8 +224,17 @@ class Implementations:
         if "/" not in written and written.rpartition(".")[2].lower() not in _FILE_ENDINGS:
             operation.function = function_name(written)
         if operation.function is None:
-            self._problems.add(place_of(value), f"there is no script `{written}` among the template's files",
-                               Kind.MISSING_FILE)
+            self._read_missing(value, written, operation)
+
+    def _read_missing(self, value: Value, written: str, operation: OperationSpec) -> None:
+        """A script may still come; one that could never lie among the template's files is refused."""
+        operation.script = self._files.where(written, place_of(value))
+        sentence = f"there is no script `{written}` among the template's files"
+        if operation.script is None:
+            self._problems.add(place_of(value), sentence)
+        else:
+            self._problems.warn(place_of(value), f"{sentence}; the operation fails when it is run")
+            self.missing[f"{place_of(value)}: {sentence}"] = None
 
     def _read_timeout(self, value: Value | None, operation: OperationSpec) -> None:
         if isinstance(value, Scalar) and _is_number(value.value):

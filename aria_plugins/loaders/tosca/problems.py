@@ -19,10 +19,6 @@ class Kind(StrEnum):
     """What sort of problem it is; `load` refuses all of them."""
 
     INVALID = "invalid"
-    UNSATISFIED = "unsatisfied"
-    """The template is well formed, but a requirement finds no target."""
-    MISSING_FILE = "missing file"
-    """The template is well formed, but a script it names is not there."""
     UNSUPPORTED = "unsupported"
     """The template is well formed, but this loader cannot do it yet."""
 

@@ -22,7 +22,7 @@ from .members import (
     properties_of,
     requirements_of,
 )
-from .problems import Kind, Place, Problems, listed, suggestion
+from .problems import Place, Problems, listed, suggestion
 from .types import Type, Types
 from .values import Mapping, Scalar, Value, field, items, named, place_of, plain, text
 
@@ -76,6 +76,8 @@ class Requirements:
         self._by_type: dict[Type, list[NodeTemplate]] = {}
         self._relationship_templates: dict[str, Mapping] = {}
         self._left_open: set[tuple[str, str]] = set()
+        self.unsatisfied: list[str] = []
+        """What has no target although the template may be right: no service can be made of it so."""
 
     def fulfil(self, nodes: dict[str, NodeTemplate], relationship_templates: dict[str, Mapping],
                left_open: set[tuple[str, str]]) -> None:
@@ -190,11 +192,16 @@ class Requirements:
         of_type = f" of type `{type_.name}`" if type_ is not None else ""
         what = f"{wish.what} needs a node{of_type} with {self._wanted(wish)}"
         if fitting:
-            self._problems.add(wish.place,
-                               f"{what}, and several have it: {listed(fitting)}; name one of them",
-                               Kind.UNSATISFIED)
+            self._leave_unsatisfied(
+                wish, f"{what}, and several have it: {listed(fitting)}; name one of them")
+        elif wish.assigned:
+            self._leave_unsatisfied(wish, f"{what}, and no node template has it")
         else:
-            self._problems.add(wish.place, f"{what}, and no node template has it", Kind.UNSATISFIED)
+            self._problems.add(wish.place, f"{what}, and no node template has it")
+
+    def _leave_unsatisfied(self, wish: Wish, sentence: str) -> None:
+        self._problems.warn(wish.place, f"{sentence}; until then no service can be made of the template")
+        self.unsatisfied.append(f"{wish.place}: {sentence}")
 
     def _passes(self, wish: Wish, node: NodeTemplate) -> bool:
         """Whether a node passes the requirement's node filter, as far as its values are known now."""

@@ -58,6 +58,7 @@ class Topology:
                                     problems=self._problems, names=self._names)
         substitution = Substitution(self._types, self._problems, field(topology, "substitution_mappings"))
         requirements.fulfil(nodes, relationships, substitution.left_open())
+        template.unsatisfied = requirements.unsatisfied
         substitution.check(nodes)
         self._check_hosts(nodes)
         self._policies.groups(list(named(field(topology, "groups"))), nodes)
