@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -88,6 +89,7 @@ class Spent:
     def __init__(self, workers: Sequence[psutil.Process]) -> None:
         database = [each for each in psutil.process_iter(["name"]) if each.info["name"] == "postgres"]
         self._workers, self._database = workers, database
+        self._seen: dict[psutil.Process, float] = {}
         self.begin()
 
     def begin(self) -> None:
@@ -103,7 +105,16 @@ class Spent:
 
     def _processor_time(self) -> tuple[float, float, float]:
         # The workers and the broker are children of the runner's process.
-        return _cpu([psutil.Process()]), _cpu(_families(self._workers)), _cpu(_families(self._database))
+        return (self._cpu([psutil.Process()]), self._cpu(_families(self._workers)),
+                self._cpu(_families(self._database)))
+
+    def _cpu(self, processes: Iterable[psutil.Process]) -> float:
+        """Processor time of these. What has ended meanwhile counts as it was seen last."""
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                times = each.cpu_times()
+                self._seen[each] = times.user + times.system
+        return sum(self._seen.get(each, 0.0) for each in processes)
 
 
 class MeasuredCelery(CeleryExecutor):
@@ -193,13 +204,11 @@ def _finish(given: common.Given, version: str, spent: Spent, build_s: float) -> 
 
 def _families(processes: Sequence[psutil.Process]) -> set[psutil.Process]:
     """These and their descendants that live."""
-    return {each for process in processes for each in (process, *process.children(recursive=True))}
-
-
-def _cpu(processes: Iterable[psutil.Process]) -> float:
-    """Processor time of these."""
-    times = [each.cpu_times() for each in processes]
-    return sum(each.user + each.system for each in times)
+    found = set(processes)
+    for each in processes:
+        with suppress(psutil.NoSuchProcess):
+            found.update(each.children(recursive=True))
+    return found
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.orm import Session
 
 from aria_core.modeling.models import Node, Relationship, Service
@@ -46,12 +46,13 @@ class CallMaker:
 
     def _read_names(self) -> Mapping[tuple[str, int], Actor]:
         of_service = Node.service_id == self._service
+        nodes = select(literal("node"), Node.id, Node.name, Node.type_name).where(of_service)
+        ties = select(literal("relationship"), Relationship.id, Relationship.name,
+                      Relationship.type_name).join(Relationship.source_node).where(of_service)
         with self._model.read_session() as session:
-            nodes = session.execute(select(Node.id, Node.name, Node.type_name).where(of_service)).all()
-            ties = session.execute(select(Relationship.id, Relationship.name, Relationship.type_name)
-                                   .join(Relationship.source_node).where(of_service)).all()
-        return {("node", key): Actor("node", key, *names) for key, *names in nodes} | {
-            ("relationship", key): Actor("relationship", key, *names) for key, *names in ties}
+            found = session.execute(nodes.union_all(ties)).all()
+        actors = (Actor("node" if kind == "node" else "relationship", *more) for kind, *more in found)
+        return {(each.kind, each.id): each for each in actors}
 
     def make(self, task: TaskProgress) -> Call:
         """See `Calls.make`; raises what an argument's expression or a missing plugin raises."""

@@ -27,14 +27,21 @@ class Origins:
         self._clock = clock
         self._known: OrderedDict[int, str] = OrderedDict()
         self._lock = threading.Lock()
+        self._reading = threading.Lock()
 
     def has(self, execution: int, origin: str) -> bool:
         """Whether calls of this execution come from there; ``StorageUnavailableError`` if nobody knows."""
+        if self._remembered(execution) == origin:
+            return True
+        with self._reading:  # the first calls of an execution come together: one of them reads for all
+            known = self._remembered(execution)
+            if known != origin:  # an id comes again where SQLite's last execution was deleted
+                known = ride_out(self._clock, lambda _: self._read(execution))
+            return known == origin
+
+    def _remembered(self, execution: int) -> str | None:
         with self._lock:
-            known = self._known.get(execution)
-        if known != origin:  # an id comes again where SQLite's last execution was deleted
-            known = ride_out(self._clock, lambda _: self._read(execution))
-        return known == origin
+            return self._known.get(execution)
 
     def _read(self, execution: int) -> str | None:
         with self._model.read_session() as session:

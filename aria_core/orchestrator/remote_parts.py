@@ -6,10 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
 
 from aria_core.clock import Clock
-from aria_core.modeling.models import Service
+from aria_core.exceptions import NotFoundError
+from aria_core.modeling.models import Execution, Service, ServiceTemplate
 from aria_core.orchestrator.call_maker import CallMaker
 from aria_core.orchestrator.context.source import ContextSource
 from aria_core.orchestrator.log_writer import LogWriter
@@ -69,18 +72,41 @@ class _TemplateCode:
                 self._fetched.pop(key)[1].close()
 
 
+class _Row(NamedTuple):
+    """What one statement tells of an execution."""
+
+    service: Service
+    workflow: str
+    inputs: Mapping[str, Any]
+    template: object
+    """What tells its template from others: ids come again when one was removed."""
+
+
+def _read(model: ModelStorage, execution: int) -> _Row:
+    statement = (
+        select(Service, Execution.workflow_name, Execution.inputs, ServiceTemplate.created_at)
+        .join(Execution, Execution.service_id == Service.id)
+        .outerjoin(ServiceTemplate, Service.service_template_id == ServiceTemplate.id)
+        .where(Execution.id == execution))
+    with model.read_session() as session:
+        found = session.execute(statement).one_or_none()
+    if found is None:
+        raise NotFoundError(f"there is no execution {execution}")
+    service, workflow, inputs, made_at = found
+    return _Row(service, workflow, inputs, (service.service_template_id, made_at))
+
+
 class ExecutionParts:
     """Makes the calls of one execution, answers what they ask, and keeps what they log."""
 
     def __init__(self, parts: WorkerParts, execution: int, code: _TemplateCode) -> None:
         self._parts = parts
         model = parts.model
-        row = model.execution.get(execution)
-        self._service: int = row.service_id or 0
-        service, workflow = model.service.get(self._service), row.workflow_name
-        self._secrets = secret_values(model, self._service, workflow, row.inputs)
+        service, workflow, inputs, template = _read(model, execution)
+        self._service = service.id
+        self._secrets = secret_values(model, self._service, workflow, inputs)
         with ExitStack() as made:
-            directory = made.enter_context(code.of(service, self._template_key(service)))
+            directory = made.enter_context(code.of(service, template))
             self.writer = LogWriter(model.ledger, execution, parts.clock, self._secrets.hide)
             made.callback(self.writer.close)
             self._source = ContextSource(model, parts.resource, self._service, take_log=self.writer.take,
@@ -90,13 +116,6 @@ class ExecutionParts:
                                     wrappers=parts.hooks.wrappers, secrets=self._secrets)
             self._made = made.pop_all()
         self.hide_in_report = self._secrets.hide_in_report
-
-    def _template_key(self, service: Service) -> object:
-        """Ids come again when a template was removed."""
-        if service.service_template_id is None:
-            return None
-        template = self._parts.model.service_template.get(service.service_template_id)
-        return template.id, template.created_at
 
     def make(self, task: TaskProgress) -> Call:
         """The call of the current attempt, its arguments evaluated now; raises what makes it impossible."""

@@ -89,12 +89,9 @@ def secret_values(model: ModelStorage, service: int, workflow: str = "",
     made of secret inputs. Knows nothing of a service that does not exist.
     """
     with model.read_session() as session:
-        row = session.get(Service, service)
-        if row is None:
-            return ServiceSecrets()
         attributes = session.scalars(_attributes(service)).all()
-        found = [*_values_of_parameters(session, row), *(each.value for each in attributes),
-                 *_values_of_template(session, row), *_given(row, workflow, inputs or {})]
+        found = [*_values_of_parameters(session, service), *(each.value for each in attributes),
+                 *_values_of_template(session, service), *_given(session, service, workflow, inputs or {})]
         return ServiceSecrets(found, (_key(each) for each in attributes))
 
 
@@ -124,13 +121,13 @@ def _parameters(service: int) -> Select[Parameter]:
                               _owned_by(Parameter, service)))
 
 
-def _values_of_parameters(session: Session, service: Service) -> Iterator[Any]:
-    for row in session.scalars(_parameters(service.id)):
+def _values_of_parameters(session: Session, service: int) -> Iterator[Any]:
+    for row in session.scalars(_parameters(service)):
         if not row.dynamic:
             yield row.value
             continue
         try:
-            yield ServiceScope(service, _owner(session, row)).evaluate(row.value)
+            yield ServiceScope(session.get_one(Service, service), _owner(session, row)).evaluate(row.value)
         except AriaError:
             continue  # it has no value yet; who evaluates it later tells us then
 
@@ -145,10 +142,10 @@ def _owner(session: Session, row: Parameter) -> Node | Relationship | None:
     return session.get(Relationship, holder.relationship_id) if holder.relationship_id is not None else None
 
 
-def _values_of_template(session: Session, service: Service) -> Iterator[Any]:
+def _values_of_template(session: Session, service: int) -> Iterator[Any]:
     """What the template itself holds: capabilities, for example, have no parameters of their own."""
-    text = session.scalar(select(type_coerce(ServiceTemplate.content, Text)).where(
-        ServiceTemplate.id == service.service_template_id))
+    text = session.scalar(select(type_coerce(ServiceTemplate.content, Text)).join(
+        Service, Service.service_template_id == ServiceTemplate.id).where(Service.id == service))
     if text and _MAY_DECLARE.search(text):
         yield from _declared(json.loads(text))
 
@@ -175,7 +172,9 @@ def _kept_elsewhere(arguments: Any) -> str | None:
         return None  # it is computed, or cannot be read: who needs it is told
 
 
-def _given(service: Service, workflow: str, inputs: Mapping[str, Any]) -> Iterator[Any]:
-    own = service.workflows.get(workflow)
-    declared = {} if own is None else own.input_parameters
-    yield from (inputs.get(name) for name, each in declared.items() if each.secret)
+def _given(session: Session, service: int, workflow: str, inputs: Mapping[str, Any]) -> Iterator[Any]:
+    if not inputs:
+        return
+    declared = select(Parameter.name).join(Operation, Parameter.operation_id == Operation.id).where(
+        Operation.service_id == service, Operation.name == workflow, Parameter.secret)
+    yield from (inputs.get(name) for name in session.scalars(declared))
