@@ -51,8 +51,8 @@ class CallMaker:
                       Relationship.type_name).join(Relationship.source_node).where(of_service)
         with self._model.read_session() as session:
             found = session.execute(nodes.union_all(ties)).all()
-        actors = (Actor("node" if kind == "node" else "relationship", *more) for kind, *more in found)
-        return {(each.kind, each.id): each for each in actors}
+        return {(kind, key): Actor("node" if kind == "node" else "relationship", key, name, type_name)
+                for kind, key, name, type_name in found}
 
     def make(self, task: TaskProgress) -> Call:
         """See `Calls.make`; raises what an argument's expression or a missing plugin raises."""
