@@ -114,20 +114,22 @@ class Application:
         self._closing.callback(hooks.close)
         return hooks
 
-    def executor(self, use: str | None = None) -> Executor:
+    def executor(self, use: str | None = None, *, opens_storages: bool = True) -> Executor:
         """A new executor, not yet open: the configured one, or the one that `use` names.
 
         The keywords of ``[executor]`` go to the extension they were written for, not to another.
-        Raises ``ConfigurationError`` if its calls could not reach the storages.
+        Raises ``ConfigurationError`` if its calls could not reach the storages. To see that these are
+        opened; with `opens_storages` false it is not looked at, as before a fork.
         """
-        executor = self._new_executor(use)
+        executor = self._new_executor(use, opens_storages)
         self._closing.callback(executor.close, CLOSE_GRACE)
         return executor
 
-    def _new_executor(self, use: str | None) -> Executor:
+    def _new_executor(self, use: str | None, opens_storages: bool = True) -> Executor:
         executor = self._made(EXECUTORS, "executor", use)
         executor.name = use or self.config.use("executor")
-        self._check_reach(executor, executor.name)
+        if opens_storages:
+            self._check_reach(executor, executor.name)
         return executor
 
     def runner(self, *, execution_id: int | None = None, service_id: int | None = None,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,13 +58,21 @@ class Hosts:
 
     def worker(self, slots: int = 2, *words: str, **executor: Any) -> subprocess.Popen[bytes]:
         """Another ``aria worker``, which may not be ready yet."""
-        place = self._host(f"worker {len(self._workers)}", **executor)
         command = [sys.executable, "-m", "aria_core", "worker", "--slots", str(slots), *words]
+        return self._start(self._host(f"worker {len(self._workers)}", **executor), command)
+
+    def app_worker(self, module: str, *words: str, **executor: Any) -> subprocess.Popen[bytes]:
+        """Another worker of somebody's own Celery app, whose code is `module`; see `worker`."""
+        place = self._host(f"worker {len(self._workers)}", **executor)
+        (place / "theirs.py").write_text(module)
+        return self._start(place, [sys.executable, "-m", "celery", "-A", "theirs", "worker", *words])
+
+    def _start(self, place: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (place / "log").open("wb") as log:
             process = subprocess.Popen(  # nosec B603 # our own command; no shell
                 [*as_worker_user(), *command], cwd=place, env=_environment(place), stdout=log, stderr=log,
                 start_new_session=True)
-        sys.stderr.write(f"aria worker with {slots} slots: pid {process.pid} in {place}\n")
+        sys.stderr.write(f"{' '.join(command[2:])}: pid {process.pid} in {place}\n")
         self._workers.append(process)
         return process
 

@@ -18,6 +18,8 @@ from aria_plugins.executors.celery.messages import TASK, ref_of
 from aria_plugins.executors.celery.pool import PromptThreads, be_done
 from aria_plugins.executors.celery.presence import Presence
 
+FOR_EVER = 10 * 365 * 86_400
+"""Seconds: how long a call may take is our affair, whatever limit an app has set for its tasks."""
 BEGINS_AGAIN_AFTER = 1.0
 """Seconds until Celery's worker is started again that has ended of itself."""
 
@@ -36,7 +38,8 @@ def add_task(app: Celery, run: Run) -> None:
         else:
             run(ref, origin)
 
-    app.task(try_call, name=TASK, ignore_result=True, acks_late=True)
+    app.task(try_call, name=TASK, ignore_result=True, acks_late=True, time_limit=FOR_EVER,
+             soft_time_limit=FOR_EVER)
 
 
 class CeleryWorker(Worker):  # type: ignore[misc]
