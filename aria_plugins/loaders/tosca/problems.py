@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import islice
@@ -86,6 +86,12 @@ class Problems:
     def keep(self, error: TemplateError) -> None:
         """Remember the problem of an error."""
         self.add(*error.problem)
+
+    def forgive(self, forgiven: Callable[[Place], bool], why: str) -> None:
+        """Make warnings, which say `why`, of the problems at places that are `forgiven`."""
+        for each in [each for each in self._found if forgiven(each.place)]:
+            del self._found[each]
+            self.warn(each.place, f"{each.sentence} ({why})")
 
     def __iter__(self) -> Iterator[Problem]:
         """The problems in the order of their files' first problem, then of their lines."""
