@@ -405,6 +405,16 @@ def test_a_section_with_nothing_below_is_empty(load, text):
     assert load(f"topology_template:\n  {text}\n").template.nodes == {}
 
 
+def test_an_operation_may_be_an_empty_list(load):
+    operations = load("""
+        topology_template:
+          node_templates:
+            n: {type: Root, interfaces: {Standard: {create: [], start: {}, stop: null}}}
+        """).template.nodes["n"].interfaces["Standard"].operations
+    assert [(operations[each].script, operations[each].function) for each in ("create", "start", "stop")] == [
+        (None, None)] * 3
+
+
 def test_a_derived_type_may_give_an_inherited_property_its_value(load):
     node = load("""
         node_types:
@@ -545,6 +555,40 @@ def test_every_normative_type_can_be_instantiated_as_far_as_it_needs_nothing(loa
     nodes = load(f"tosca_definitions_version: {version}\ntopology_template: {{node_templates: {{m: {{type: "
                  "tosca.nodes.Compute}, l: {type: tosca.nodes.LoadBalancer}}}", "").template.nodes
     assert set(nodes) == {"m", "l"}
+
+
+@pytest.mark.parametrize("version", ["1_0", "1_1", "1_2", "1_3"])
+def test_types_of_the_specification_that_are_not_normative_are_there_and_may_be_replaced(load, version):
+    nodes = load("""
+        node_types: {tosca.nodes.WebServer.Apache: {derived_from: tosca.nodes.WebServer, properties: {
+            own: {type: boolean, default: true}}}}
+        topology_template:
+          node_templates:
+            c: {type: Compute}
+            web: {type: tosca.nodes.WebServer.Apache, requirements: [host: c]}
+            blog:
+              type: tosca.nodes.WebApplication.WordPress
+              requirements: [host: web, database_endpoint: db]
+            db: {type: tosca.nodes.Database.MySQL, properties: {name: n}, requirements: [host: dbms]}
+            dbms: {type: tosca.nodes.DBMS.MySQL, properties: {root_password: x}, requirements: [host: c]}
+            node: {type: tosca.nodes.WebServer.Nodejs, requirements: [host: c]}
+        """, version).template.nodes
+    assert nodes["web"].properties["own"].value is True
+    assert nodes["dbms"].properties["port"].value == 3306
+
+
+def test_a_schema_is_named_and_not_checked(load):
+    loaded = load("""
+        data_types:
+          Config:
+            properties:
+              text: {type: json, constraints: [schema: '{}'], external-schema: s, default: '[]'}
+        topology_template: {inputs: {i: {type: Config, default: {}}}}
+        """)
+    assert loaded.template.inputs["i"].value == {"text": "[]"}
+    assert {each.partition(": ")[2] for each in loaded.warnings} == {
+        "the default of the property `text` of data type `Config` is not checked against its schema",
+        "the field `text` of the input `i` is not checked against its schema"}
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -200,6 +200,9 @@ class Converter:
         checked = [each for each in converted if each != _UNBOUNDED] if is_range else [converted]
         type_name = "integer" if is_range else schema.simple_name.replace("secret", "string")
         for constraint in map(plain, schema.constraints):
+            if isinstance(constraint, dict) and "schema" in constraint:
+                self._problems.warn(place_of(value), f"{what} is not checked against its schema")
+                continue
             if _is_risky(constraint, converted):
                 self._problems.warn(place_of(value), f"{what} is not checked against its pattern: that could "
                                     "take for ever on a text of this length")

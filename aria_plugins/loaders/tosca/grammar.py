@@ -71,6 +71,13 @@ _ATOMS: dict[str, _Atom] = {
 }
 
 
+def _is_nothing(value: Value, name: str) -> bool:
+    """Null; of operations, the empty list too, as descriptors of network functions have it."""
+    empty_list = isinstance(value, Sequence) and not value.items
+    return is_null(value) or (empty_list and name in _OPERATIONS)
+
+
+_OPERATIONS = frozenset({"operation declaration", "operation definition", "operation assignment"})
 _NAMED_IN_MAPS = frozenset({"policy", "trigger", "filter"})
 _SHOWN = MappingProxyType({"refined property": "property"})
 
@@ -156,11 +163,13 @@ class Grammar:
                 return
             self._check_keys(value, entity, what)
             self._check_required(value, entity.required, what, key)
+        elif entity.empty and _is_nothing(value, name):
+            return
         elif entity.short is not None and not is_null(value):
             accepted = "a map, or in short " if entity.keys else ""
             if not _ATOMS[entity.short][0](value):
                 self._refuse(value, what, accepted + _ATOMS[entity.short][1])
-        elif name != "argument" and not (entity.empty and is_null(value)):
+        elif name != "argument":
             self._refuse(value, what, "a map" if entity.keys else "text")
 
     def _check_keys(self, value: Mapping, entity: Entity, what: str) -> None:

@@ -120,7 +120,8 @@ def suggestion(name: str, known: Iterable[str], plural: str = "") -> str:
         return f"; did you mean `{close[0]}`?"
     if not plural:
         return ""
-    return f"; {plural} are {listed(names)}" if names else f"; there are no {plural.removeprefix('the ')}"
+    bare = plural.removeprefix("the ").removeprefix("its ")
+    return f"; {plural} are {listed(names)}" if names else f"; there are no {bare}"
 
 
 def hint(name: str, known: Iterable[str]) -> str:
