@@ -159,6 +159,8 @@ if TYPE_CHECKING:
     from aria_core.modeling.expressions import concat as concat
     from aria_core.modeling.expressions import get_attribute as get_attribute
     from aria_core.modeling.expressions import get_input as get_input
+    from aria_core.modeling.expressions import get_nodes_of_type as get_nodes_of_type
+    from aria_core.modeling.expressions import get_operation_output as get_operation_output
     from aria_core.modeling.expressions import get_property as get_property
     from aria_core.modeling.expressions import get_secret as get_secret
     from aria_core.modeling.expressions import join as join
@@ -296,6 +298,8 @@ _HOMES = {
     "find_marked": "aria_core.worker.processes",
     "get_attribute": "aria_core.modeling.expressions",
     "get_input": "aria_core.modeling.expressions",
+    "get_nodes_of_type": "aria_core.modeling.expressions",
+    "get_operation_output": "aria_core.modeling.expressions",
     "get_property": "aria_core.modeling.expressions",
     "get_secret": "aria_core.modeling.expressions",
     "has_expression": "aria_core.modeling.expressions",

@@ -202,7 +202,7 @@ def _expression_problems(template: TemplateSpec, where: str, parameter: Paramete
         if name == "get_input" and isinstance(first, str) and first not in template.inputs:
             accepted = ", ".join(template.inputs) or "none"
             yield f"{start}there is no input {first!r}; the inputs are: {accepted}"
-        elif name in ("get_property", "get_attribute"):
+        elif name in ("get_property", "get_attribute", "get_operation_output"):
             yield from (start + each for each in _entity_problems(template, where, first))
 
 

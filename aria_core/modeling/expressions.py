@@ -8,6 +8,8 @@ value is the list of arguments. `FUNCTIONS` lists them all:
 ``{"$get_property": [entity, …]}``   a property of an entity
 ``{"$get_attribute": [entity, …]}``  an attribute of an entity, or else its property
 ``{"$get_secret": [name]}``          a secret that its runner knows and the database does not
+``{"$get_operation_output": […]}``   what an operation gave: an entity, an interface, an operation, a name
+``{"$get_nodes_of_type": [type]}``   the names of the nodes of a type, and of types derived from it
 ``{"$concat": [part, …]}``           texts one after the other, or lists one after the other
 ``{"$join": [list, delimiter]}``     the texts of a list with a delimiter between them
 ``{"$token": [text, chars, n]}``     the n-th piece (from 0) of a text that is cut at any of `chars`
@@ -79,6 +81,12 @@ class Scope(Protocol):
     def get_secret(self, name: Any) -> str:
         """The secret of that name."""
 
+    def get_operation_output(self, path: Sequence[Any]) -> Any:
+        """What the operation gave when it last succeeded; `path` is as the expression has it."""
+
+    def get_nodes_of_type(self, type_name: Any) -> list[str]:
+        """The names of the nodes of that type or of one derived from it."""
+
 
 class InputScope:
     """A scope that has nothing but inputs."""
@@ -99,6 +107,14 @@ class InputScope:
         raise MissingValueError("inputs are stored, so they cannot be secrets that are not; properties and "
                                 "arguments can")
 
+    def get_operation_output(self, path: Sequence[Any]) -> NoReturn:
+        """Refused: there is no service yet."""
+        raise MissingValueError("there is no service here whose operations could have given anything")
+
+    def get_nodes_of_type(self, type_name: Any) -> NoReturn:
+        """Refused: there is no service yet."""
+        raise MissingValueError("there is no service here that could have nodes")
+
 
 def get_input(name: str, *path: str | int) -> Expression:
     """An input of the service; `path` leads into a list or map."""
@@ -118,6 +134,19 @@ def get_attribute(entity: str, *path: str | int) -> Expression:
 def get_secret(name: str | Expression) -> Expression:
     """A secret that its runner knows: it is never stored, and read whenever an operation needs it."""
     return Expression({"$get_secret": [name]})
+
+
+def get_operation_output(entity: str, interface: str, operation: str, name: str) -> Expression:
+    """What an operation gave under `name` when it last succeeded.
+
+    It is in the map that its function returned, or else the attribute of that name.
+    """
+    return Expression({"$get_operation_output": [entity, interface, operation, name]})
+
+
+def get_nodes_of_type(type_name: str) -> Expression:
+    """The names of the nodes of a type, and of types derived from it."""
+    return Expression({"$get_nodes_of_type": [type_name]})
 
 
 def concat(*parts: Any) -> Expression:
@@ -224,7 +253,7 @@ def show(tree: Any) -> str:
 
 def needs_service(tree: Any) -> bool:
     """Whether evaluating `tree` takes a live service, not inputs alone."""
-    return any(name in ("get_property", "get_attribute", "get_secret") for name, _ in calls(tree))
+    return any(name.startswith("get_") and name != "get_input" for name, _ in calls(tree))
 
 
 def has_secret(tree: Any) -> bool:
@@ -363,6 +392,10 @@ FUNCTIONS: Mapping[str, _Function] = {
     "get_attribute": (2, None, "an entity and the name of an attribute",
                       lambda values, scope: scope.get_attribute(values)),
     "get_secret": (1, 1, "the name of a secret", lambda values, scope: scope.get_secret(values[0])),
+    "get_operation_output": (4, 4, "an entity, an interface, an operation and the name of an output",
+                             lambda values, scope: scope.get_operation_output(values)),
+    "get_nodes_of_type": (1, 1, "the name of a type",
+                          lambda values, scope: scope.get_nodes_of_type(values[0])),
     "concat": (1, None, "at least one part", _concat),
     "join": (1, 2, "a list and a delimiter", _join),
     "token": (3, 3, "a text, characters and a position", _token),

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
+from sqlalchemy import select
+from sqlalchemy.orm import object_session
+
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.expressions import (
     HOST,
@@ -16,8 +19,9 @@ from aria_core.modeling.expressions import (
     evaluate,
     follow,
 )
-from aria_core.modeling.models import Node, Relationship, Service
+from aria_core.modeling.models import Execution, Node, Relationship, Service, Task
 from aria_core.modeling.secret_store import FOLDER, PREFIX, read_secret
+from aria_core.modeling.states import TaskState
 
 MAX_HOPS = 50
 """How many values may need one another in a row."""
@@ -74,6 +78,42 @@ class ServiceScope:
             raise MissingValueError(f"there is no secret {name!r}; it is read from the file {name} in the "
                                     f"folder that {FOLDER} names, or from the variable {PREFIX}{name}")
         return found
+
+    def get_operation_output(self, path: Sequence[Any]) -> Any:
+        """What an operation gave when it last succeeded on the entity, or on the nearest host that has it.
+
+        It stands under its name in the map that the function returned. A script returns nothing: what it
+        gave is the attribute of that name.
+        """
+        entity, interface, operation, name = path
+        owners = list(self._owners(entity))
+        results = [(owner, found) for owner in owners
+                   if (found := self._last_result(owner, interface, operation)) is not None]
+        for owner, (result,) in results:
+            if isinstance(result, Mapping) and name in result:
+                return result[name]
+            if name in owner.attribute_rows and owner.attribute_rows[name].value is not None:
+                return owner.attribute_rows[name].value
+        what = f"operation {interface}.{operation} of {_label(owners[0])}"
+        raise MissingValueError(f"{what} gave nothing called {name!r}" if results
+                                else f"{what} has not succeeded yet")
+
+    def get_nodes_of_type(self, type_name: Any) -> list[str]:
+        """The names of the service's nodes of that type or of one derived from it."""
+        return [name for name, node in self._service.nodes.items()
+                if type_name in (node.type_name, *node.types)]
+
+    def _last_result(self, owner: Owner, interface: Any, operation: Any) -> Found | None:
+        session = object_session(owner)
+        if session is None:
+            return None
+        of_owner = Task.node_id == owner.id if isinstance(owner, Node) else Task.relationship_id == owner.id
+        row = session.execute(
+            select(Task.result).join(Task.execution)
+            .where(of_owner, Task.interface_name == interface, Task.operation_name == operation,
+                   Task.state == TaskState.SUCCESS, Execution.dry.is_(False))
+            .order_by(Task.execution_id.desc(), Task.position.desc()).limit(1)).first()
+        return None if row is None else (row[0],)
 
     def properties(self, owner: Owner) -> dict[str, Any]:
         """All properties of a node or relationship, evaluated."""

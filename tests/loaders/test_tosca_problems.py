@@ -42,6 +42,7 @@ def test_all_problems_are_told_at_once_in_the_order_of_their_lines(refuse):
 
 
 NODE = "topology_template: {node_templates: {n: {type: tosca.nodes.Root, %s}}}"
+OUTPUT = "topology_template: {node_templates: {n: {type: Root}}, outputs: {o: {value: {%s}}}}"
 
 
 @pytest.mark.parametrize(("text", "place", "words"), [
@@ -82,7 +83,6 @@ NODE = "topology_template: {node_templates: {n: {type: tosca.nodes.Root, %s}}}"
     (NODE % "interfaces: {Standard: {operations: {create: 'p > m.f'}}}", "2:111",
      "there is no plugin `p`; a policy of type aria.Plugin, of the import aria-1.0, declares it"),
     (NODE % "requirements: [{dependency: m}]", "2:94", "there is neither a node template nor a node type"),
-    (NODE % "directives: [substitute]", "2:79", "is not supported yet"),
     ("topology_template: {node_templates: {w: {type: WebServer}}}", "2:38", "and no node template has it"),
     ("topology_template: {node_templates: {d: {type: tosca.nodes.ObjectStorage}}}", "2:38",
      "node template `d` lacks the property `name`, which its type requires"),
@@ -94,15 +94,48 @@ NODE = "topology_template: {node_templates: {n: {type: tosca.nodes.Root, %s}}}"
      "entity and"),
     ("topology_template: {outputs: {o: {value: {concat: []}}}}", "2:42", "`concat` takes at least one text"),
     ("topology_template: {outputs: {o: {value: {token: [a, b, c]}}}}", "2:57", "is the number of a piece"),
-    ("topology_template: {outputs: {o: {value: {get_operation_output: [a, b, c, d]}}}}", "2:42",
-     "not supported yet"),
+    ("topology_template: {outputs: {o: {value: {get_operation_output: [a, b, c]}}}}", "2:42",
+     "`get_operation_output` takes an entity, an interface, an operation and the name of an output"),
+    ("topology_template: {outputs: {o: {value: {get_operation_output: [a, b, c, d]}}}}", "2:66",
+     "there is no node template `a`"),
+    (OUTPUT % "get_operation_output: [n, Standrd, create, x]", "2:104",
+     "has no interface `Standrd`; did you mean `Standard`?"),
+    (OUTPUT % "get_operation_output: [n, Standard, creat, x]", "2:114",
+     "the interface `Standard` has no operation `creat`; did you mean `create`?"),
+    ("topology_template: {outputs: {o: {value: {get_nodes_of_type: Compue}}}}", "2:62",
+     "names the type `Compue`, but there is no such node type; did you mean `Compute`?"),
+    ("topology_template: {outputs: {o: {value: {get_nodes_of_type: [[a]]}}}}", "2:63",
+     "takes the name of a node type"),
+    ("node_types: {A: {properties: {p: 5}}}", "2:31", "lacks the keyname `type`"),
+    ("interface_types: {I: {op: {implementation: a.sh}}}", "2:28", "unknown keyname `implementation`"),
+    ("interface_types: {I: {op: {inputs: {i: {type: integer}}}}, J: {derived_from: I, op: {inputs: "
+     "{i: {type: string}}}}}", "2:105", "refines one of type `integer`"),
+    ("data_types: {D: {constraints: []}}", "2:18", "take a data type that is derived from a native one"),
+    ("node_types: {A: {artifacts: {a: {type: File, file: f, repository: r}}}}", "2:67",
+     "is in `r`, but there is no repository of this name"),
+    ("node_types: {A: {properties: {p: {type: map, constraints: [in_range: [{a: 1}, {a: 2}]]}}}}", "2:70",
+     "it takes a list of a lower and an upper bound"),
+    ("node_types: {A: {requirements: [r: tosca.capabilities.Nodde]}}", "2:36",
+     "no such capability type; did you mean `tosca.capabilities.Node`?"),
+    (NODE % "requirements: [{dependency: {node: Compute, capability: x}}]", "2:122",
+     "there is neither a capability nor a capability type of this name"),
+    ("topology_template: {node_templates: {w: {type: WebServer, requirements: [host: {node: DBMS}]}}}",
+     "2:87", "needs a node of type `tosca.nodes.Compute`, from which `tosca.nodes.DBMS` is not derived"),
+    ("topology_template: {node_templates: {c: {type: Compute}, w: {type: WebServer, requirements: [host: "
+     "{node: c, relationship: DependsOn}]}}}", "2:124",
+     "makes relationships of type `tosca.relationships.HostedOn`, from which `tosca.relationships.DependsOn` "
+     "is not derived"),
+    ("topology_template: {substitution_mappings: {node_type: Compute, requirements: {local_storage: {}}}}",
+     "2:95", "it takes a list of a node template and one of its requirements"),
+    ("topology_template: {node_templates: {c: {type: Compute}}, substitution_mappings: {node_type: Compute, "
+     "capabilities: {os: [c, binding]}}}", "2:122", "stands for the capability type "
+     "`tosca.capabilities.OperatingSystem`, but `binding` of node template `c` has"),
     ("topology_template: {inputs: {i: {type: integer, default: 9, constraints: [{less_than: 5}]}}}", "2:58",
      "the input `i` is 9; it must be less than 5"),
     ("topology_template: {groups: {g: {type: tosca.groups.Root, members: [x]}}}", "2:69",
      "has the member `x`"),
     ("topology_template: {policies: [{p: {type: tosca.policies.Scaling, targets: [x]}}]}", "2:77",
      "has the target `x`"),
-    ("topology_template: {workflows: {w: {}}}", "2:33", "is written in TOSCA, which is not supported yet"),
     ("imports: [nothing.yaml]", "2:11", "there is no file nothing.yaml"),
     ("imports: ['http://example.org/types.yaml']", "2:11", "is a URL"),
     ("imports: [/etc/passwd]", "2:11", "is an absolute path"),
@@ -165,6 +198,44 @@ def test_problems_of_imported_files_name_those_files(refuse):
              "{derived_from: B}}"}
     assert refuse("imports: [sub/types.yaml]", files=files) == [
         "sub/types.yaml:2:32: node type `A` is derived from `B`, but there is no such node type"]
+
+
+BROKEN = """
+node_types:
+  Used: {derived_from: tosca.nodes.Root}
+  Broken:
+    derived_from: Used
+    propertys: {}
+    properties:
+      p: {type: int, required: false}
+"""
+
+
+def test_what_is_wrong_in_an_imported_type_that_nothing_uses_is_a_warning(load):
+    loaded = load("imports: [t.yaml]\ntopology_template: {node_templates: {n: {type: Used}}}",
+                  files={"t.yaml": BROKEN})
+    assert [each.rpartition("t.yaml:")[2] for each in loaded.warnings] == [
+        "6:5: unknown keyname `propertys` in the node type `Broken`; did you mean `properties`? (nothing "
+        "here uses this type)",
+        "8:17: this value has the type `int`, but there is no such data type (nothing here uses this type)"]
+
+
+@pytest.mark.parametrize("text", [
+    "imports: [t.yaml]\ntopology_template: {node_templates: {n: {type: Broken}}}",
+    "imports: [t.yaml]\nnode_types: {A: {derived_from: Broken}}",
+    "imports: [t.yaml]\nnode_types: {A: {requirements: [r: {capability: tosca.capabilities.Node, "
+    "node: Broken}]}}",
+])
+def test_what_is_wrong_in_an_imported_type_that_is_used_is_refused(refuse, text):
+    assert [each.partition(": ")[0] for each in refuse(text, files={"t.yaml": BROKEN})] == [
+        "t.yaml:6:5", "t.yaml:8:17"]
+
+
+def test_a_key_that_stands_twice_in_metadata_is_a_warning(load):
+    loaded = load("metadata:\n  author: first\n  author: second\n")
+    assert loaded.template.metadata == {"author": "first"}
+    assert loaded.warnings[0].endswith(":4:3: the key `author` stands here for the second time; the first is "
+                                       "on line 3, and is the one that counts")
 
 
 def test_files_that_import_each_other_are_a_loop_that_is_named(refuse):

@@ -385,11 +385,210 @@ def test_what_has_no_effect_yet_is_a_warning(load):
     assert loaded.warnings[0].endswith(":4:14: policy `p` of type `tosca.policies.Scaling` has no effect yet")
 
 
+@pytest.mark.parametrize(("text", "words"), [
+    ("node_templates: {n: {type: Root, directives: [substitute]}}",
+     "the directive `substitute` has no effect yet; nodes are always created"),
+    ("workflows: {w: {}}", "the workflow `w` is written in TOSCA and has no effect yet; a policy of type "
+     "aria.Workflow names one written in Python"),
+    ("policies: [p: {type: tosca.policies.acme.Watch, properties: {often: true}}]",
+     "policy `p` has the type `tosca.policies.acme.Watch`, which none of the profiles known here has; what "
+     "it means is passed over"),
+])
+def test_what_is_only_described_is_a_warning(load, text, words):
+    warning, = load(f"topology_template: {{{text}}}").warnings
+    assert warning.endswith(words)
+
+
+@pytest.mark.parametrize("text", [
+    "inputs:", "outputs:", "node_templates:", "groups:", "policies:", "relationship_templates:"])
+def test_a_section_with_nothing_below_is_empty(load, text):
+    assert load(f"topology_template:\n  {text}\n").template.nodes == {}
+
+
+def test_an_operation_may_be_an_empty_list(load):
+    operations = load("""
+        topology_template:
+          node_templates:
+            n: {type: Root, interfaces: {Standard: {create: [], start: {}, stop: null}}}
+        """).template.nodes["n"].interfaces["Standard"].operations
+    assert [(operations[each].script, operations[each].function) for each in ("create", "start", "stop")] == [
+        (None, None)] * 3
+
+
+def test_a_derived_type_may_give_an_inherited_property_its_value(load):
+    node = load("""
+        node_types:
+          A: {derived_from: Root, properties: {size: {type: integer}}}
+          B: {derived_from: A, properties: {size: 5}}
+        topology_template: {node_templates: {n: {type: B}}}
+        """).template.nodes["n"]
+    assert (node.properties["size"].type, node.properties["size"].value) == ("integer", 5)
+
+
+def test_a_requirement_with_many_targets_may_be_numbered(load):
+    loaded = load("""
+        topology_template:
+          node_templates:
+            m: {type: Compute, requirements: [local_storage1: {node: a, relationship: R},
+                                              local_storage_2: {node: b, relationship: R}]}
+            a: {type: tosca.nodes.BlockStorage, properties: {size: 1 GB}}
+            b: {type: tosca.nodes.BlockStorage, properties: {size: 1 GB}}
+          relationship_templates: {R: {type: AttachesTo, properties: {location: /data}}}
+        """, "1_0")
+    assert [(each.name, each.target) for each in loaded.template.nodes["m"].relationships] == [
+        ("local_storage", "a"), ("local_storage", "b")]
+    assert [each.partition(": ")[2].partition(",")[0] for each in loaded.warnings] == [
+        "`local_storage1` is taken for one more `local_storage`",
+        "`local_storage_2` is taken for one more `local_storage`"]
+
+
+def test_a_node_filter_may_be_a_map(load):
+    relationship, = load("""
+        topology_template:
+          node_templates:
+            small: {type: Compute, capabilities: {host: {properties: {num_cpus: 1}}}}
+            big: {type: Compute, capabilities: {host: {properties: {num_cpus: 8}}}}
+            w:
+              type: WebServer
+              requirements:
+              - host:
+                  node_filter:
+                    capabilities: [host: {properties: {num_cpus: {greater_than: 4}}}]
+        """).template.nodes["w"].relationships
+    assert relationship.target == "big"
+
+
+def test_a_type_may_come_from_the_template_that_imports_the_file_which_names_it(load):
+    files = {"pump.yaml": "node_types: {Pump: {derived_from: Root, requirements: [power: {capability: "
+             "tosca.capabilities.Node, node: Plant, relationship: Wire}]}}",
+             "plant.yaml": "node_types: {Plant: {derived_from: Root}}\n"
+             "relationship_types: {Wire: {derived_from: ConnectsTo}}"}
+    relationship, = load("""
+        imports: [pump.yaml, plant.yaml]
+        topology_template:
+          node_templates:
+            plant: {type: Plant}
+            pump: {type: Pump, requirements: [power: plant]}
+        """, files=files).template.nodes["pump"].relationships
+    assert (relationship.target, relationship.type) == ("plant", "Wire")
+
+
+def test_a_capability_of_a_type_that_no_profile_has_is_found_by_its_name(load):
+    loaded = load("""
+        node_types:
+          Net: {derived_from: Root, capabilities: {link: tosca.capabilities.network.Linkable}}
+          Plug: {derived_from: Root, requirements: [link: {capability: tosca.capabilities.acme.Plug}]}
+        topology_template:
+          node_templates:
+            net: {type: Net}
+            plug: {type: Plug, requirements: [link: net]}
+        """)
+    relationship, = loaded.template.nodes["plug"].relationships
+    assert (relationship.target, relationship.capability) == ("net", "link")
+    assert "which none of the profiles known here has" in loaded.warnings[0]
+
+
+@pytest.mark.parametrize(("occurrences", "refused"), [("", False), (", occurrences: [1, 1]", True)])
+def test_a_requirement_may_be_given_again_unless_its_definition_says_how_often(
+        load, refuse, occurrences, refused):
+    text = f"""
+        node_types:
+          T: {{derived_from: Root, requirements: [r: {{capability: tosca.capabilities.Node{occurrences}}}]}}
+        topology_template:
+          node_templates:
+            a: {{type: Root}}
+            t: {{type: T, requirements: [r: a, r: a]}}
+        """
+    told = refuse(text) if refused else load(text).warnings
+    assert "the requirement `r` of node template `t` takes at most 1 target" in told[0]
+
+
+def test_a_node_that_another_template_stands_for_needs_no_targets(load):
+    files = {"pool.yaml": """
+        tosca_definitions_version: tosca_simple_yaml_1_3
+        node_types: {Pool: {derived_from: tosca.nodes.WebServer}}
+        topology_template: {substitution_mappings: {node_type: Pool}}
+        """}
+    loaded = load("imports: [pool.yaml]\ntopology_template: {node_templates: {p: {type: Pool}}}", files=files)
+    assert loaded.template.nodes["p"].relationships == []
+
+
+@pytest.mark.parametrize(("arguments", "expected"), [
+    ("[tie, ready]", {"$get_attribute": ["a", "dependency", "ready"]}),
+    ("[tie, colour]", "blue"),
+    ("[unused, ready]", False),
+    ("[unused, shape, 1, size]", 7),
+])
+def test_attributes_and_properties_of_relationship_templates_can_be_read(load, arguments, expected):
+    output = load(f"""
+        relationship_types:
+          Tie:
+            derived_from: DependsOn
+            properties: {{colour: {{type: string, default: blue}}, shape: {{type: list, required: false}}}}
+            attributes: {{ready: {{type: boolean, default: false}}}}
+        topology_template:
+          relationship_templates:
+            tie: {{type: Tie}}
+            unused: {{type: Tie, properties: {{shape: [1, {{size: 7}}]}}}}
+          node_templates:
+            a: {{type: Root, requirements: [dependency: {{node: b, relationship: tie}}]}}
+            b: {{type: Root}}
+          outputs: {{o: {{value: {{get_attribute: {arguments}}}}}}}
+        """).template.outputs["o"]
+    assert output.value == expected
+
+
+def test_functions_of_operations_and_types_are_expressions(load):
+    outputs = load("""
+        topology_template:
+          node_templates: {m: {type: Compute}}
+          outputs:
+            key: {value: {get_operation_output: [m, Standard, create, key]}}
+            machines: {value: {get_nodes_of_type: [Compute]}}
+        """).template.outputs
+    assert outputs["key"].value == {"$get_operation_output": ["m", "Standard", "create", "key"]}
+    assert outputs["machines"].value == {"$get_nodes_of_type": ["tosca.nodes.Compute"]}
+
+
 @pytest.mark.parametrize("version", TABLES)
 def test_every_normative_type_can_be_instantiated_as_far_as_it_needs_nothing(load, version):
-    nodes = load("topology_template: {node_templates: {m: {type: tosca.nodes.Compute}, "
-                 "l: {type: tosca.nodes.LoadBalancer}}}", version.rpartition("yaml_")[2]).template.nodes
+    nodes = load(f"tosca_definitions_version: {version}\ntopology_template: {{node_templates: {{m: {{type: "
+                 "tosca.nodes.Compute}, l: {type: tosca.nodes.LoadBalancer}}}", "").template.nodes
     assert set(nodes) == {"m", "l"}
+
+
+@pytest.mark.parametrize("version", ["1_0", "1_1", "1_2", "1_3"])
+def test_types_of_the_specification_that_are_not_normative_are_there_and_may_be_replaced(load, version):
+    nodes = load("""
+        node_types: {tosca.nodes.WebServer.Apache: {derived_from: tosca.nodes.WebServer, properties: {
+            own: {type: boolean, default: true}}}}
+        topology_template:
+          node_templates:
+            c: {type: Compute}
+            web: {type: tosca.nodes.WebServer.Apache, requirements: [host: c]}
+            blog:
+              type: tosca.nodes.WebApplication.WordPress
+              requirements: [host: web, database_endpoint: db]
+            db: {type: tosca.nodes.Database.MySQL, properties: {name: n}, requirements: [host: dbms]}
+            dbms: {type: tosca.nodes.DBMS.MySQL, properties: {root_password: x}, requirements: [host: c]}
+            node: {type: tosca.nodes.WebServer.Nodejs, requirements: [host: c]}
+        """, version).template.nodes
+    assert nodes["web"].properties["own"].value is True
+    assert nodes["dbms"].properties["port"].value == 3306
+
+
+def test_a_schema_is_named_and_not_checked(load):
+    loaded = load("""
+        data_types:
+          Config:
+            properties:
+              text: {type: json, constraints: [schema: '{}'], external-schema: s, default: '[]'}
+        topology_template: {inputs: {i: {type: Config, default: {}}}}
+        """)
+    assert loaded.template.inputs["i"].value == {"text": "[]"}
+    assert {each.partition(": ")[2] for each in loaded.warnings} == {
+        "the default of the property `text` of data type `Config` is not checked against its schema",
+        "the field `text` of the input `i` is not checked against its schema"}
 
 
 @pytest.mark.parametrize("profile", PROFILES)

@@ -21,6 +21,8 @@ from aria_core.modeling.expressions import (
     evaluate,
     get_attribute,
     get_input,
+    get_nodes_of_type,
+    get_operation_output,
     get_property,
     has_expression,
     input_names,
@@ -46,6 +48,15 @@ class Values:
             raise MissingValueError("there is no node 'nobody'")
         return f"attribute {'/'.join(map(str, path))}"
 
+    def get_secret(self, name: Any) -> str:
+        return f"secret {name}"
+
+    def get_operation_output(self, path: Sequence[Any]) -> Any:
+        return f"output {'/'.join(map(str, path))}"
+
+    def get_nodes_of_type(self, type_name: Any) -> list[str]:
+        return [f"a {type_name}"]
+
 
 @pytest.mark.parametrize(("expression", "tree", "value"), [
     (get_input("port"), {"$get_input": ["port"]}, 80),
@@ -54,6 +65,9 @@ class Values:
     (get_attribute("db", "ip", 0), {"$get_attribute": ["db", "ip", 0]}, "attribute db/ip/0"),
     (concat("http://", get_input("name"), ":", get_input("port")),
      {"$concat": ["http://", {"$get_input": ["name"]}, ":", {"$get_input": ["port"]}]}, "http://shop:80"),
+    (get_operation_output("db", "Standard", "create", "key"),
+     {"$get_operation_output": ["db", "Standard", "create", "key"]}, "output db/Standard/create/key"),
+    (get_nodes_of_type("Root"), {"$get_nodes_of_type": ["Root"]}, ["a Root"]),
     (concat([1], [2, 3]), {"$concat": [[1], [2, 3]]}, [1, 2, 3]),
     (concat("is ", get_input("flag"), " ", 1.5), {"$concat": ["is ", {"$get_input": ["flag"]}, " ", 1.5]},
      "is true 1.5"),

@@ -29,6 +29,8 @@ from aria_core.modeling.expressions import (
     concat,
     get_attribute,
     get_input,
+    get_nodes_of_type,
+    get_operation_output,
     get_property,
     join,
     token,
@@ -485,6 +487,9 @@ FOUND: list[tuple[str | None, int | None, Any, Any]] = [
     ("web", 1, get_property("SOURCE", "port"), 9090),
     ("web", 1, get_property("TARGET", "endpoint", "port"), 9090),
     ("web", 1, get_attribute("TARGET", "url"), "db:1"),
+    (None, None, get_nodes_of_type("Root"), ["db"]),
+    (None, None, get_nodes_of_type("Database"), ["db"]),
+    (None, None, get_nodes_of_type("Nothing"), []),
     ("web", 1, join([get_attribute("db", "url"), get_input("port")], "/"), "db:1/9090"),
 ]
 
@@ -509,6 +514,8 @@ MISSING: list[tuple[str | None, int | None, Any, Any]] = [
     ("web", None, get_property("HOST", "x"), "node 'machine' has no property 'x'"),
     ("web", 1, get_property("HOST", "x"), "HOST means something on nodes only"),
     (None, None, get_property("SELF", "x"), "SELF means nothing outside of nodes"),
+    ("web", None, get_operation_output("db", "Standard", "create", "x"),
+     "operation Standard.create of node 'db' has not succeeded yet"),
 ]
 
 

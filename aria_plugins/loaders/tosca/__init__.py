@@ -24,6 +24,7 @@ from .operations import Files, Implementations
 from .problems import Place, Problems, TemplateError, TooManyProblemsError
 from .topology import Topology
 from .types import Types
+from .usage import forgive_unused
 from .values import field, text
 
 HEADER_BYTES = 65_536
@@ -87,6 +88,7 @@ def _build(source: Path, read: Read, library: Library, document: Document,
     template = Topology(types, implementations, problems).build(document.root, name)
     for location, sentence in own_code_problems(template, files.read):
         problems.add(Place.of(location), sentence)
+    forgive_unused(types, document, problems)
     return template, list(implementations.missing)
 
 

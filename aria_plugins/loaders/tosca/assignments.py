@@ -103,7 +103,9 @@ class Assignments:
         type_value, file = field(body, "type"), field(body, "file")
         type_ = None
         if type_value is not None:
-            type_ = self._types.need("artifact", type_value, f"the artifact `{name}` of {what} has the type")
+            type_ = self._types.need("artifact", type_value, f"the artifact `{name}` of {what} has the type",
+                                     may_be_unknown=True)
+        self._types.need_repository(field(body, "repository"), f"the artifact `{name}` of {what} is in")
         if file is None:
             self._problems.add(place_of(body), f"the artifact `{name}` of {what} lacks the keyname `file`")
         return ArtifactSpec(type=type_.name if type_ is not None else "", file=text(file) or "",

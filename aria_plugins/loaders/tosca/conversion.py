@@ -22,7 +22,7 @@ from .functions import Context, Functions, called
 from .members import Parameter, properties_of
 from .problems import Place, Problems, TemplateError, hint
 from .schemas import ANY, Schema
-from .values import MAX_DEPTH, Mapping, Scalar, Sequence, Value, boolean, described, place_of, plain
+from .values import MAX_DEPTH, Mapping, Scalar, Sequence, Value, boolean, described, place_of, plain, resolved
 
 _UNBOUNDED = "UNBOUNDED"
 _REPEATED_GROUP = re.compile(r"\)[+*{]")
@@ -139,7 +139,7 @@ class Converter:
             return self._refuse(value, schema, what)
         if schema.key is not None:
             for key in value.keys.values():
-                self.convert(key, schema.key, f"a key of {what}", context)
+                self.convert(_typed_key(key, schema.key.native), schema.key, f"a key of {what}", context)
         entry = schema.entry or ANY
         return {key: self.convert(each, entry, f"the entry `{key}` of {what}", context)
                 for key, each in value.entries.items()}
@@ -200,6 +200,9 @@ class Converter:
         checked = [each for each in converted if each != _UNBOUNDED] if is_range else [converted]
         type_name = "integer" if is_range else schema.simple_name.replace("secret", "string")
         for constraint in map(plain, schema.constraints):
+            if isinstance(constraint, dict) and "schema" in constraint:
+                self._problems.warn(place_of(value), f"{what} is not checked against its schema")
+                continue
             if _is_risky(constraint, converted):
                 self._problems.warn(place_of(value), f"{what} is not checked against its pattern: that could "
                                     "take for ever on a text of this length")
@@ -215,6 +218,11 @@ class Converter:
                 self._problems.add(place, f"{what} is {shown}; it {broken}")
         except InvalidInputError as error:
             self._problems.add(place, f"{what}: {error}")
+
+
+def _typed_key(key: Scalar, native: str) -> Scalar:
+    """A key as what it is: keys are text, but those of a map may be numbers."""
+    return key if native == "string" else Scalar(key.mark, key.text, resolved(key.text))
 
 
 def _as_written(native: str) -> bool:

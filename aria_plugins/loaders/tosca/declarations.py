@@ -120,7 +120,7 @@ class Declarations:
     def _check_data(self, type_: Type) -> None:
         for constraint in items(field(type_.body, "constraints")):
             self.check_constraint(constraint, f"data type `{type_.name}`")
-        if not type_.native and items(field(type_.body, "constraints")):
+        if not type_.native and field(type_.body, "constraints") is not None:
             self._problems.add(place_of(key_of(type_.body, "constraints")), f"data type `{type_.name}` has "
                                "constraints, "
                                "which take a data type that is derived from a native one")
@@ -152,8 +152,12 @@ class Declarations:
         for name, member in inherited(type_, "inputs", Parameter).items():
             self.check_parameter(member, f"the input `{name}` of interface type `{type_.name}`",
                                  Context(Names()))
+        older = operations_of(type_.parent) if type_.parent is not None else {}
         for name, operation in operations_of(type_).items():
-            self._check_arguments(operation.inputs, f"operation `{name}` of interface type `{type_.name}`")
+            what = f"operation `{name}` of interface type `{type_.name}`"
+            self._check_arguments(operation.inputs, what)
+            if name in older:
+                self._check_refined(older[name].inputs, operation.inputs, what)
 
     def _check_node_type(self, type_: Type) -> None:
         older = capabilities_of(type_.parent) if type_.parent is not None else {}
@@ -166,7 +170,8 @@ class Declarations:
             self._check_requirement(requirement, f"the requirement `{name}` of node type `{type_.name}`")
         for name, artifact in artifacts_of(type_).items():
             what = f"the artifact `{name}` of node type `{type_.name}`"
-            self._need(artifact.body, "type", "artifact", f"{what} has the type")
+            self._need(artifact.body, "type", "artifact", f"{what} has the type", may_be_unknown=True)
+            self._types.need_repository(field(artifact.body, "repository"), f"{what} is in")
             if field(artifact.body, "file") is None:
                 self._problems.add(artifact.place, f"{what} lacks the keyname `file`")
         self._check_interfaces(type_)
@@ -178,13 +183,14 @@ class Declarations:
                                "of type "
                                f"`{older.name}`, whose type or a type derived from it is needed")
 
-    def _need(self, body: Value | None, key: str, kind: str, what: str) -> None:
+    def _need(self, body: Value | None, key: str, kind: str, what: str, *,
+              may_be_unknown: bool = False) -> None:
         value = field(body, key)
         if value is not None:
-            self._types.need(kind, value, what)
+            self._types.need(kind, value, what, may_be_unknown=may_be_unknown)
 
     def _check_capability(self, capability: Capability, what: str) -> None:
-        self._need(capability.body, "type", "capability", f"{what} has the type")
+        self._need(capability.body, "type", "capability", f"{what} has the type", may_be_unknown=True)
         for value in items(field(capability.body, "valid_source_types")):
             self._types.need("node", value, f"`valid_source_types` of {what} names")
         for section, members in (("properties", capability.properties),
@@ -196,8 +202,9 @@ class Declarations:
     def _check_requirement(self, requirement: Requirement, what: str) -> None:
         if field(requirement.body, "capability") is None:
             self._problems.add(requirement.place, f"{what} lacks the keyname `capability`")
-        self._need(requirement.body, "capability", "capability", f"{what} needs a capability of type")
-        self._need(requirement.body, "node", "node", f"{what} needs a node of type")
+        self._need(requirement.body, "capability", "capability", f"{what} needs a capability of type",
+                   may_be_unknown=True)
+        self._need(requirement.body, "node", "node", f"{what} needs a node of type", may_be_unknown=True)
         self._need(requirement.relationship_body, "type", "relationship", f"{what} makes a relationship of "
                    "type")
         self.check_filter(field(requirement.body, "node_filter"), f"the node filter of {what}")
@@ -220,7 +227,20 @@ class Declarations:
             if name in older:
                 self._check_derived(interface.body, interface.type, older[name].type, "the interface "
                                     f"`{name}` of {type_.kind} type `{type_.name}`")
+                self._check_refined_interface(older[name], interface, f"of {type_.kind} type `{type_.name}`")
             self._check_interface(interface, f"the interface `{name}` of {type_.kind} type `{type_.name}`")
+
+    def _check_refined_interface(self, older: Interface, younger: Interface, where: str) -> None:
+        self._check_refined(older.inputs, younger.inputs, f"the interface `{younger.name}` {where}")
+        for name, operation in younger.operations.items():
+            if name in older.operations:
+                self._check_refined(older.operations[name].inputs, operation.inputs,
+                                    f"operation `{name}` of the interface `{younger.name}` {where}")
+
+    def _check_refined(self, older: dict[str, Parameter], younger: dict[str, Parameter], what: str) -> None:
+        for name, member in younger.items():
+            if name in older and member is not older[name]:
+                self._check_refinement(older[name].schema, member, f"the input `{name}` of {what}")
 
     def _check_interface(self, interface: Interface, what: str) -> None:
         if field(interface.body, "type") is None and not interface.operations:
@@ -238,6 +258,8 @@ class Declarations:
 def _is_range(found: object) -> bool:
     if not isinstance(found, list) or len(found) != 2:
         return False
+    if any(isinstance(each, (dict, list)) for each in found):
+        return False  # nothing is between two maps
     numbers = [each for each in found if isinstance(each, (int, float))]
     return len(numbers) < 2 or numbers[0] <= numbers[1]
 

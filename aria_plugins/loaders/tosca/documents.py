@@ -16,11 +16,7 @@ from .values import Mapping, Scalar, Value, described, field, fields, items, par
 
 MAX_IMPORT_DEPTH = 50
 
-_NOT_YET = MappingProxyType({
-    "tosca_2_0": "TOSCA 2.0", "tosca_simple_profile_for_nfv_1_0": "the NFV profile",
-    "tosca_simple_profile_for_nfv_1_0_0": "the NFV profile",
-    "tosca_simple_profile_for_nfv_1_1": "the NFV profile",
-})
+_NOT_YET = MappingProxyType({"tosca_2_0": "TOSCA 2.0"})
 
 
 class Document:
@@ -61,7 +57,9 @@ class Library:
         shown = f"<profile {name}>"
         if shown not in self.documents:
             root = parse(read_profile(name), shown, self._problems)
-            self.documents[shown] = Document(shown, None, root, PROFILES[name])
+            profile = self.documents[shown] = Document(shown, None, root, PROFILES[name])
+            profile.imports = [("", self.profile(text(each) or ""), place_of(each))
+                               for each in items(field(root, "imports"))]
         return self.documents[shown]
 
     def _document(self, path: Path, place: Place, importer: Document | None) -> Document:
@@ -136,7 +134,7 @@ class Library:
         prefix = text(field(value, "namespace_prefix")) or ""
         if repository is not None:
             self._refuse_repository(document, repository)
-        elif name in PROFILES:
+        elif name in PROFILES and not self._lies_beside(document, name):
             document.imports.append((prefix, self.profile(name), place_of(file)))
         else:
             imported = self._file(document, name, place_of(file))
@@ -155,6 +153,16 @@ class Library:
                                 "its own")
         path = Path(posixpath.normpath(posixpath.join(document.path.parent.as_posix(), name)))
         return self._document(path, place, document)
+
+    def _lies_beside(self, document: Document, name: str) -> bool:
+        """Whether a file of its own stands in for a profile that is named like a file."""
+        if document.path is None or not name.endswith(".yaml"):
+            return False
+        try:
+            self._read(document.path.parent / name)
+        except (OSError, ValueError, LoadError):
+            return False
+        return True
 
     def _refuse_repository(self, document: Document, repository: Value) -> None:
         known = fields(field(document.root, "repositories"))

@@ -15,10 +15,18 @@ from typing import Any
 
 from aria_core import Expression
 
-from .members import artifacts_of, attributes_of, capabilities_of, properties_of, requirements_of
+from .members import (
+    Interface,
+    artifacts_of,
+    attributes_of,
+    capabilities_of,
+    interfaces_of,
+    properties_of,
+    requirements_of,
+)
 from .problems import Kind, Problems, listed, suggestion
-from .types import Type
-from .values import Mapping, Scalar, Sequence, Value, field, fields, place_of, text
+from .types import Type, Types
+from .values import Mapping, Scalar, Sequence, Value, field, fields, items, named, place_of, text
 
 Convert = Callable[[Value], Any]
 
@@ -29,7 +37,7 @@ _ARITY = MappingProxyType({
     "get_property": (2, None, "an entity and the name of a property"),
     "get_attribute": (2, None, "an entity and the name of an attribute"),
     "get_secret": (1, 1, "the name of a secret"),  # ours: TOSCA has no such function
-    "get_operation_output": (4, 4, "an entity, an interface, an operation and the name of its output"),
+    "get_operation_output": (4, 4, "an entity, an interface, an operation and the name of an output"),
     "get_nodes_of_type": (1, 1, "the name of a node type"),
     "get_artifact": (2, 4, "an entity and the name of an artifact"),
     "concat": (1, None, "at least one text"),
@@ -37,9 +45,6 @@ _ARITY = MappingProxyType({
     "token": (3, 3, "a text, the characters it is cut at, and the number of a piece, counted from 0"),
 })
 """Function -> fewest and most arguments, and what they are."""
-
-_NOT_YET = frozenset({"get_operation_output", "get_nodes_of_type"})
-
 
 @dataclass
 class Names:
@@ -53,6 +58,9 @@ class Names:
     """Relationship templates, groups and policies."""
     other_values: dict[str, dict[str, Value]] = dataclass_field(default_factory=dict)
     """Name -> property -> value, of `others`: the core does not know them, so they are read now."""
+    other_attributes: dict[str, dict[str, Value]] = dataclass_field(default_factory=dict)
+    """The same with attributes."""
+    types: Types | None = None
 
 
 @dataclass(frozen=True)
@@ -93,15 +101,13 @@ class Functions:
             and called(arguments) is None) or not fewest <= len(given) <= (most or len(given)):
             self._problems.add(place_of(value), f"`{name}` takes {usage}")
             return None
-        if name in _NOT_YET:
-            self._problems.add(place_of(value), f"the function `{name}` is not supported yet",
-                               Kind.UNSUPPORTED)
-            return None
         check = getattr(self, f"_check_{name}", None)
         if check is not None:
             check(given, context)
         if name == "get_artifact":
             return self._artifact(given, context)
+        if name == "get_nodes_of_type" and context.names.types is not None:
+            return self._nodes_of_type(given[0], context.names.types)
         if name in ("get_property", "get_attribute") and text(given[0]) in context.names.other_values:
             return self._known(given, name, context, convert)
         return Expression({f"${name}": [convert(each) for each in given]})
@@ -165,16 +171,59 @@ class Functions:
             self._problems.add(place_of(given[1]), f"the type `{type_.name}` has no {what} `{first}`"
                                + (suggestion(first, known) or (f"; it has {listed(known)}" if known else "")))
 
+    def _check_get_operation_output(self, given: list[Value], context: Context) -> None:
+        type_, name = self._entity(given[0], context), text(given[0]) or ""
+        if name in context.names.others:
+            self._problems.add(place_of(given[0]), f"`{name}` has no operations of its own; "
+                               "`get_operation_output` takes SELF, SOURCE, TARGET, HOST or a node template")
+        if type_ is None or type_.kind not in ("node", "relationship"):
+            return
+        node = context.self_name if name == "SELF" else name
+        known = _operations(type_, field(context.names.templates.get(node or ""), "interfaces"))
+        interface, operation = text(given[1]), text(given[2])
+        if interface is not None and interface not in known:
+            self._problems.add(place_of(given[1]), f"the type `{type_.name}` has no interface `{interface}`"
+                               + suggestion(interface, known, "its interfaces"))
+        elif interface is not None and operation is not None and operation not in known[interface]:
+            self._problems.add(place_of(given[2]), f"the interface `{interface}` has no operation "
+                               f"`{operation}`" + suggestion(operation, known[interface], "its operations"))
+
+    def _nodes_of_type(self, value: Value, types: Types) -> Any:
+        """The nodes are looked up by the full name of their type."""
+        type_ = types.need("node", value, "`get_nodes_of_type` names the type")
+        if text(value) is None:
+            self._problems.add(place_of(value), "`get_nodes_of_type` takes the name of a node type")
+        return None if type_ is None else Expression({"$get_nodes_of_type": [type_.name]})
+
     def _known(self, given: list[Value], name: str, context: Context, convert: Convert) -> Any:
-        """A property of something that does not live on in the service."""
-        values = context.names.other_values[text(given[0]) or ""]
-        value = values.get(text(given[1]) or "")
-        if name == "get_attribute" or len(given) > 2:
-            self._problems.add(place_of(given[0]), f"`{name}` reads only properties of `{text(given[0])}`: "
-                               "attributes "
-                               "of relationship templates, groups and policies are not supported yet",
-                               Kind.UNSUPPORTED)
+        """A property or attribute of something that has no name of its own in the service.
+
+        That of a relationship template is read of the relationship that is made of it, if there is one;
+        anything else stays as it was written.
+        """
+        entity, member = text(given[0]) or "", text(given[1]) or ""
+        attribute = name == "get_attribute" and self._is_attribute(entity, member, context.names)
+        user = _user_of(entity, context.names) if attribute else None
+        if user is not None:
+            return Expression({"$get_attribute": [*user, *(convert(each) for each in given[1:])]})
+        value = self._written(entity, member, context.names, attribute=attribute)
+        for step in given[2:]:
+            value = _step(value, step)
+        if value is None and len(given) > 2:
+            self._problems.add(place_of(given[2]), f"`{member}` of `{entity}` has nothing there")
         return None if value is None else convert(value)
+
+    def _is_attribute(self, entity: str, member: str, names: Names) -> bool:
+        type_ = names.others.get(entity)
+        return member in names.other_attributes[entity] or (
+            type_ is not None and member in attributes_of(type_))
+
+    def _written(self, entity: str, member: str, names: Names, *, attribute: bool) -> Value | None:
+        """What the template or the type says."""
+        values = names.other_attributes if attribute else names.other_values
+        type_ = names.others.get(entity)
+        declared = (attributes_of if attribute else properties_of)(type_).get(member) if type_ else None
+        return values[entity].get(member) or (declared.default if declared is not None else None)
 
     def _artifact(self, given: list[Value], context: Context) -> Any:
         """The file of an artifact, which is known now."""
@@ -199,3 +248,31 @@ class Functions:
         for name, each in fields(field(context.names.templates.get(node), "artifacts")).items():
             found[name] = text(each) or text(field(each, "file")) or found.get(name)
         return found
+
+
+def _operations(type_: Type, assigned: Value | None) -> dict[str, set[str]]:
+    """Interface -> its operations: those of the type, and those that the template adds."""
+    found = {name: set(each.operations) for name, each in interfaces_of(type_).items()}
+    for key, value in named(assigned):
+        found.setdefault(key.text, set()).update(
+            name.text for name, _ in named(field(Interface.normal(value), "operations")))
+    return found
+
+
+def _user_of(template: str, names: Names) -> tuple[str, str] | None:
+    """The node and its requirement whose relationship is made of a relationship template."""
+    for node, body in names.templates.items():
+        for key, value in named(field(body, "requirements")):
+            relationship = field(value, "relationship")
+            if template in (text(relationship), text(field(relationship, "type"))):
+                return node, key.text
+    return None
+
+
+def _step(value: Value | None, step: Value) -> Value | None:
+    """What a key or position leads to in a value as it was written."""
+    if isinstance(value, Mapping) and isinstance(step, Scalar):
+        return value.entries.get(step.text)
+    found = items(value)
+    index = step.value if isinstance(step, Scalar) else None
+    return found[index] if isinstance(index, int) and 0 <= index < len(found) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from types import MappingProxyType
 from typing import TypeAlias
 
 from .keynames import Entity, Table
@@ -58,6 +59,7 @@ _Atom: TypeAlias = tuple[Callable[[Value], bool], str]
 
 _ATOMS: dict[str, _Atom] = {
     "any": (lambda value: True, "anything"),
+    "filter": (lambda value: True, "anything"),
     "text": (_is_text, "text"),
     "word": (_is_word, "text"),
     "status": (lambda value: text(value) in _STATUSES, f"one of {', '.join(_STATUSES)}"),
@@ -67,6 +69,17 @@ _ATOMS: dict[str, _Atom] = {
     "version": (_is_version, "a version such as 1.0"),
     "range": (_is_range, "a list of a lower and an upper bound such as [0, UNBOUNDED]"),
 }
+
+
+def _is_nothing(value: Value, name: str) -> bool:
+    """Null; of operations, the empty list too, as descriptors of network functions have it."""
+    empty_list = isinstance(value, Sequence) and not value.items
+    return is_null(value) or (empty_list and name in _OPERATIONS)
+
+
+_OPERATIONS = frozenset({"operation declaration", "operation definition", "operation assignment"})
+_NAMED_IN_MAPS = frozenset({"policy", "trigger", "filter"})
+_SHOWN = MappingProxyType({"refined property": "property"})
 
 
 class Grammar:
@@ -98,6 +111,8 @@ class Grammar:
         self._problems.add(place_of(value), f"{what} is {described(value)}; it takes {accepted}")
 
     def _check_list(self, value: Value, shape: str, what: str) -> None:
+        if is_null(value) and shape == "import":
+            return
         if not isinstance(value, Sequence):
             self._refuse(value, what, "a list")
             return
@@ -108,16 +123,21 @@ class Grammar:
                 self.check(each, shape, f"an entry of {what}")
 
     def _check_map(self, value: Value, shape: str, what: str) -> None:
+        if is_null(value):
+            return
         if not isinstance(value, Mapping):
             self._refuse(value, what, "a map")
             return
         for name, each in value.entries.items():
-            what_each = f"`{name}` of {what}" if shape in _ATOMS else f"the {shape} `{name}`"
+            shown = _SHOWN.get(shape, shape)
+            what_each = f"`{name}` of {what}" if shape in _ATOMS else f"the {shown} `{name}`"
             self.check(each, shape, what_each, value.keys[name])
 
     def _check_named(self, value: Value, shape: str, what: str) -> None:
-        if isinstance(value, Mapping) and shape in ("policy", "trigger"):
+        if isinstance(value, Mapping) and shape in _NAMED_IN_MAPS:
             self._check_map(value, shape, what)
+            return
+        if is_null(value):
             return
         if not isinstance(value, Sequence):
             self._refuse(value, what, "a list of maps with one entry each")
@@ -143,11 +163,13 @@ class Grammar:
                 return
             self._check_keys(value, entity, what)
             self._check_required(value, entity.required, what, key)
+        elif entity.empty and _is_nothing(value, name):
+            return
         elif entity.short is not None and not is_null(value):
             accepted = "a map, or in short " if entity.keys else ""
             if not _ATOMS[entity.short][0](value):
                 self._refuse(value, what, accepted + _ATOMS[entity.short][1])
-        elif name != "argument" and not (entity.empty and is_null(value)):
+        elif name != "argument":
             self._refuse(value, what, "a map" if entity.keys else "text")
 
     def _check_keys(self, value: Mapping, entity: Entity, what: str) -> None:

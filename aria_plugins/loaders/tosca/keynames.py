@@ -9,7 +9,8 @@ A table maps the name of an entity to an `Entity`, whose keynames map to *shapes
 ``any``             anything
 ``{shape}``         a map from names to values of this shape
 ``[shape]``         a list of values of this shape
-``[{shape}]``       a list of maps with one entry each, or one map: ordered names
+``[{shape}]``       a list of maps with one entry each: ordered names; policies, triggers and filters
+                    may be one map instead
 ``entity``          an entity of this table
 ==================  =============================================================
 """
@@ -41,7 +42,7 @@ class Entity:
 
 Table: TypeAlias = Mapping[str, Entity]
 
-_TYPE = {"derived_from": "name", "version": "version", "description": "text", "metadata": "{word}"}
+_TYPE = {"derived_from": "name", "version": "version", "description": "text", "metadata": "{any}"}
 _SCHEMA = {"type": "name", "description": "text", "constraints": "[any]", "entry_schema": "schema"}
 _PROPERTY = {**_SCHEMA, "required": "bool", "default": "any", "status": "status"}
 _ATTRIBUTE = {"type": "name", "description": "text", "default": "any", "status": "status",
@@ -51,7 +52,9 @@ _TEMPLATE = {"type": "name", "description": "text", "metadata": "{word}", "prope
 _TRIGGER = Entity({
     "description": "text", "event": "any", "event_type": "any", "schedule": "any", "target_filter": "any",
     "condition": "any", "constraint": "any", "period": "any", "evaluations": "any", "method": "any",
-    "action": "any"})
+    "action": "any",
+    "metric": "any", "metrics": "any", "metadata": "any"})
+"""The last three are not TOSCA's, but Heat and Tacker write them."""
 
 _V1_0: dict[str, Entity] = {
     "service template": Entity({
@@ -70,26 +73,27 @@ _V1_0: dict[str, Entity] = {
     "import": Entity({"file": "name", "repository": "name", "namespace_uri": "text",
                       "namespace_prefix": "text"},
                      ("file",), short="name"),
-    "artifact type": Entity({**_TYPE, "mime_type": "text", "file_ext": "[text]", "properties": "{property}"},
-                            empty=True),
-    "data type": Entity({**_TYPE, "constraints": "[any]", "properties": "{property}"}, empty=True),
-    "capability type": Entity({**_TYPE, "properties": "{property}", "attributes": "{attribute}",
+    "artifact type": Entity({**_TYPE, "mime_type": "text", "file_ext": "[text]",
+                             "properties": "{refined property}"}, empty=True),
+    "data type": Entity({**_TYPE, "constraints": "[any]", "properties": "{refined property}"}, empty=True),
+    "capability type": Entity({**_TYPE, "properties": "{refined property}", "attributes": "{attribute}",
                                "valid_source_types": "[name]"}, empty=True),
     "interface type": Entity({**_TYPE, "inputs": "{property}"}, rest="operation declaration", empty=True),
-    "relationship type": Entity({**_TYPE, "properties": "{property}", "attributes": "{attribute}",
+    "relationship type": Entity({**_TYPE, "properties": "{refined property}", "attributes": "{attribute}",
                                  "interfaces": "{interface definition}", "valid_target_types": "[name]"},
                                  empty=True),
-    "node type": Entity({**_TYPE, "properties": "{property}", "attributes": "{attribute}",
+    "node type": Entity({**_TYPE, "properties": "{refined property}", "attributes": "{attribute}",
                          "requirements": "[{requirement definition}]",
                          "capabilities": "{capability definition}",
                          "interfaces": "{interface definition}", "artifacts": "{artifact}"}, empty=True),
-    "group type": Entity({**_TYPE, "properties": "{property}", "members": "[name]",
+    "group type": Entity({**_TYPE, "properties": "{refined property}", "members": "[name]",
                           "requirements": "[{requirement definition}]",
                           "capabilities": "{capability definition}", "interfaces": "{interface definition}"},
                           empty=True),
-    "policy type": Entity({**_TYPE, "properties": "{property}", "targets": "[name]",
+    "policy type": Entity({**_TYPE, "properties": "{refined property}", "targets": "[name]",
                            "triggers": "[{trigger}]"}, empty=True),
     "property": Entity(_PROPERTY),
+    "refined property": Entity(_PROPERTY, short="any"),
     "attribute": Entity(_ATTRIBUTE),
     "schema": Entity(_SCHEMA, ("type",), short="name"),
     "capability definition": Entity({
@@ -180,6 +184,7 @@ _V1_3 = _with(_V1_2, {
     "data type": _SCHEMAS,
     "schema": {**_SCHEMAS, "required": "bool", "default": "any", "status": "status"},
     "property": {**_SCHEMAS, "external-schema": "text", "metadata": "{word}"},
+    "refined property": {**_SCHEMAS, "external-schema": "text", "metadata": "{word}"},
     "attribute": {**_SCHEMAS, "constraints": "[any]", "metadata": "{word}"},
     "argument": {**_SCHEMAS, "metadata": "{word}"},
     "input": {**_SCHEMAS, "metadata": "{word}"},
@@ -197,6 +202,8 @@ _V1_3 = _with(_V1_2, {
     "artifact": _ARTIFACT_1_3,
     "group type": {"attributes": "{attribute}"},
     "group": {"attributes": "{any}"},
+    "node filter": {"properties": "[{filter}]"},
+    "capability filter": {"properties": "[{filter}]"},
     "substitution mapping": {"substitution_filter": "node filter"},
 }, primary=Entity({"type": "name", "file": "text", "repository": "name", "description": "text",
                    "deploy_path": "text", "properties": "{any}", **_ARTIFACT_1_3}, ("file",), short="text"))
@@ -208,6 +215,8 @@ TABLES: Mapping[str, Table] = MappingProxyType({
     "tosca_simple_yaml_1_1": MappingProxyType(_V1_1),
     "tosca_simple_yaml_1_2": MappingProxyType(_V1_2),
     "tosca_simple_yaml_1_3": MappingProxyType(_V1_3),
+    **dict.fromkeys(("tosca_simple_profile_for_nfv_1_0", "tosca_simple_profile_for_nfv_1_0_0",
+                     "tosca_simple_profile_for_nfv_1_1"), MappingProxyType(_V1_2)),
 })
 """Version -> its table."""
 

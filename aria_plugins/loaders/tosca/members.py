@@ -12,14 +12,14 @@ from typing import Any, TypeVar
 from .problems import Place
 from .schemas import Schema, schema_of
 from .types import Type, Types
-from .values import Mapping, Scalar, Value, boolean, field, fields, items, named, place_of, text
+from .values import Mapping, Scalar, Sequence, Value, boolean, field, fields, items, named, place_of, text
 
 _NAMED_SECTIONS = ("properties", "attributes", "inputs", "operations")
 _NOT_OPERATIONS = frozenset({
     "type", "inputs", "description", "operations", "notifications", "derived_from", "version", "metadata"})
 _ARGUMENT_KEYS = frozenset({
     "type", "value", "default", "description", "required", "constraints", "entry_schema", "key_schema",
-    "status", "metadata"})
+    "status", "metadata", "external-schema"})
 
 
 class Member:
@@ -222,8 +222,9 @@ class Operation(Member):
 
     @staticmethod
     def normal(value: Value) -> Mapping:
-        """The long form."""
-        return long_form(value, "implementation")
+        """The long form; an empty list is an operation that does nothing."""
+        nothing = isinstance(value, Sequence) and not value.items
+        return Mapping(value.mark, {}, {}) if nothing else long_form(value, "implementation")
 
 
 def wrapped(value: Value, key: str) -> Mapping:

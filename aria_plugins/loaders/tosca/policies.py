@@ -59,12 +59,13 @@ class Policies:
 
     def _type(self, kind: str, key: Scalar, body: Value) -> Type | None:
         value = field(body, "type")
-        return None if value is None else self._types.need(kind, value, f"{kind} `{key.text}` has the type")
+        return None if value is None else self._types.need(
+            kind, value, f"{kind} `{key.text}` has the type", may_be_unknown=True)
 
     def _properties(self, key: Scalar, body: Value, type_: Type, what: str) -> dict[str, ParameterSpec]:
         return self._assignments.properties(
             properties_of(type_), field(body, "properties"), Context(self._names, type_), what, place_of(key),
-            free=WORKFLOW in type_.names)
+            free=WORKFLOW in type_.names or any(each.is_open for each in type_.lineage))
 
     def policies(self, entries: list[tuple[Scalar, Value]], nodes: dict[str, NodeTemplate],
                  template: TemplateSpec) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import islice
@@ -87,6 +87,12 @@ class Problems:
         """Remember the problem of an error."""
         self.add(*error.problem)
 
+    def forgive(self, forgiven: Callable[[Place], bool], why: str) -> None:
+        """Make warnings, which say `why`, of the problems at places that are `forgiven`."""
+        for each in [each for each in self._found if forgiven(each.place)]:
+            del self._found[each]
+            self.warn(each.place, f"{each.sentence} ({why})")
+
     def __iter__(self) -> Iterator[Problem]:
         """The problems in the order of their files' first problem, then of their lines."""
         order = {file: number for number,
@@ -114,7 +120,8 @@ def suggestion(name: str, known: Iterable[str], plural: str = "") -> str:
         return f"; did you mean `{close[0]}`?"
     if not plural:
         return ""
-    return f"; {plural} are {listed(names)}" if names else f"; there are no {plural.removeprefix('the ')}"
+    bare = plural.removeprefix("the ").removeprefix("its ")
+    return f"; {plural} are {listed(names)}" if names else f"; there are no {bare}"
 
 
 def hint(name: str, known: Iterable[str]) -> str:

@@ -12,6 +12,7 @@ from .declarations import Declarations
 from .functions import Context, Names
 from .interfaces import Interfaces
 from .members import (
+    Capability,
     Interface,
     Requirement,
     attributes_of,
@@ -96,21 +97,36 @@ class Requirements:
         declared = requirements_of(node.type)
         count = dict.fromkeys(declared, 0)
         for key, value in named(field(node.body, "requirements")):
-            requirement = declared.get(key.text)
+            requirement = declared.get(key.text) or self._numbered(key, declared)
             if requirement is None:
                 self._problems.add(place_of(key), f"node template `{node.name}` has no requirement "
                                    f"`{key.text}`"
                                    + suggestion(key.text, declared, "its requirements"))
                 continue
-            count[key.text] += 1
-            if requirement.most is not None and count[key.text] == requirement.most + 1:
-                self._problems.add(place_of(key), f"the requirement `{key.text}` of node template "
-                                   f"`{node.name}` takes at most {requirement.most} "
-                                   f"target{'s' if requirement.most != 1 else ''}")
+            count[requirement.name] += 1
+            if requirement.most is not None and count[requirement.name] == requirement.most + 1:
+                self._report_too_many(key, node, requirement)
             yield Wish(node, requirement, long_form(value, "node"), place_of(value), True)
         for name, requirement in declared.items():
             if not count[name] and requirement.least and (node.name, name) not in self._left_open:
                 yield Wish(node, requirement, Mapping(node.key.mark, {}, {}), place_of(node.key), False)
+
+    def _numbered(self, key: Scalar, declared: dict[str, Requirement]) -> Requirement | None:
+        """The requirement that may have several targets and of which `key` is one: ``storage2``."""
+        requirement = declared.get(key.text.rstrip("0123456789").rstrip("_-"))
+        if requirement is None or requirement.most == 1:
+            return None
+        self._problems.warn(place_of(key), f"`{key.text}` is taken for one more `{requirement.name}`, since "
+                            "there is no requirement of this name")
+        return requirement
+
+    def _report_too_many(self, key: Scalar, node: NodeTemplate, requirement: Requirement) -> None:
+        sentence = (f"the requirement `{requirement.name}` of node template `{node.name}` takes at most "
+                    f"{requirement.most} target{'s' if requirement.most != 1 else ''}")
+        if field(requirement.body, "occurrences") is None:
+            self._problems.warn(place_of(key), f"{sentence}, unless its definition says `occurrences`")
+        else:
+            self._problems.add(place_of(key), sentence)
 
     def _fulfil(self, wish: Wish) -> RelationshipSpec | None:
         self._declarations.check_filter(field(wish.body, "node_filter"), f"the node filter of {wish.what}")
@@ -129,12 +145,36 @@ class Requirements:
         type_ = wish.requirement.node
         if value is not None:
             type_ = self._types.find("node", value)
+            if type_ is not None and not self._is_allowed(wish, type_, value):
+                return None
             if type_ is None:
                 self._problems.add(place_of(value), f"{wish.what} names `{name}`, but there is neither a "
                                    "node template nor a node type of this name"
                                    + suggestion(name or "", self._nodes))
                 return None
+        if not self._names_capability(wish, type_):
+            return None
         return self._only_candidate(wish, type_)
+
+    def _is_allowed(self, wish: Wish, type_: Type, value: Value) -> bool:
+        """Whether nodes of `type_`, which the template names, can be what the definition wants."""
+        needed = wish.requirement.node
+        if needed is None or type_.is_a(needed) or needed.is_a(type_):
+            return True
+        self._problems.add(place_of(value), f"{wish.what} needs a node of type `{needed.name}`, from which "
+                           f"`{type_.name}` is not derived")
+        return False
+
+    def _names_capability(self, wish: Wish, type_: Type | None) -> bool:
+        """Whether the capability that the template names is there, or is a type of capabilities."""
+        value = field(wish.body, "capability")
+        types = [type_] if type_ is not None else [*self._by_type]
+        if value is None or self._types.find("capability", value) is not None or any(
+                text(value) in capabilities_of(each) for each in types):
+            return True
+        self._problems.add(place_of(value), f"{wish.what} needs the capability `{text(value)}`, but there is "
+                           "neither a capability nor a capability type of this name")
+        return False
 
     def _named_target(self, wish: Wish, target: NodeTemplate) -> tuple[NodeTemplate, str] | None:
         needed = wish.requirement.node
@@ -165,13 +205,17 @@ class Requirements:
             return name
         wanted = self._types.find("capability", value) if value is not None else wish.requirement.capability
         if wanted is None:
-            return None
+            return None if value is not None else self._by_its_name(wish, offered)
         fitting = [each for each in offered.values() if each.type is not None and each.type.is_a(wanted)]
         welcome = [each.name for each in fitting if not each.valid_sources
                    or any(wish.source.type.is_a(source) for source in each.valid_sources)]
         if not welcome and any_source:
             welcome = [each.name for each in fitting]
         return welcome[0] if welcome else None
+
+    def _by_its_name(self, wish: Wish, offered: dict[str, Capability]) -> str | None:
+        """Of a requirement whose type of capability is not known here: the capability called like it."""
+        return wish.requirement.name if wish.requirement.name in offered else None
 
     def _only_candidate(self, wish: Wish, type_: Type | None) -> tuple[NodeTemplate, str] | None:
         found = []
@@ -250,7 +294,12 @@ class Requirements:
     def _relationship_type(self, wish: Wish, body: Mapping) -> Type | None:
         value = field(body, "type")
         if value is not None:
-            return self._types.need("relationship", value, f"{wish.what} makes a relationship of type")
+            found = self._types.need("relationship", value, f"{wish.what} makes a relationship of type")
+            needed = wish.requirement.relationship
+            if found is not None and needed is not None and not found.is_a(needed):
+                self._problems.add(place_of(value), f"{wish.what} makes relationships of type "
+                                   f"`{needed.name}`, from which `{found.name}` is not derived")
+            return found
         return wish.requirement.relationship or self._types.normative("relationship", ROOT)
 
     def _build(self, wish: Wish, body: Mapping, type_: Type, target: NodeTemplate | None,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from typing import Any
 
-from .members import capabilities_of, requirements_of
+from .members import Capability, Requirement, capabilities_of, requirements_of
 from .problems import Problems, suggestion
 from .requirements import NodeTemplate
 from .types import Type, Types
@@ -43,8 +43,20 @@ class Substitution:
                     self._problems.add(place_of(key), f"the node type `{type_.name}` has nothing called "
                                        f"`{key.text}` among its {section}"
                                        + suggestion(key.text, members(type_)))
-                if not isinstance(entry, Mapping):
+                if not isinstance(entry, Mapping) or not entry.entries:
                     self._check_pair(key, entry, section, members, nodes)
+                    self._check_types(type_, key, entry, members, nodes)
+
+    def _check_types(self, type_: Type | None, key: Scalar, entry: Value, members: Members,
+                     nodes: dict[str, NodeTemplate]) -> None:
+        """What stands for a capability or requirement must have a capability type that goes with it."""
+        node, name = [text(each) or "" for each in items(entry)][:2] if len(items(entry)) == 2 else ("", "")
+        outer = members(type_).get(key.text) if type_ is not None else None
+        inner = members(nodes[node].type).get(name) if node in nodes else None
+        wanted, given = _capability_type(outer), _capability_type(inner)
+        if wanted is not None and given is not None and not (given.is_a(wanted) or wanted.is_a(given)):
+            self._problems.add(place_of(entry), f"the mapping `{key.text}` stands for the capability type "
+                               f"`{wanted.name}`, but `{name}` of node template `{node}` has `{given.name}`")
 
     def _check_pair(self, key: Scalar, entry: Value, section: str, members: Members,
                     nodes: dict[str, NodeTemplate]) -> None:
@@ -61,3 +73,7 @@ class Substitution:
             self._problems.add(place_of(entry), f"node template `{node}` has nothing called `{name}` among "
                                f"its {section}"
                                + suggestion(name, members(nodes[node].type)))
+
+
+def _capability_type(member: Capability | Requirement | None) -> Type | None:
+    return member.capability if isinstance(member, Requirement) else member.type if member else None

@@ -12,17 +12,18 @@ from .copies import with_copies
 from .declarations import Declarations
 from .functions import ENTITIES, Context, Names
 from .interfaces import Interfaces
-from .members import Parameter, attributes_of, interfaces_of, properties_of
+from .members import Parameter, attributes_of, interfaces_of, properties_of, requirements_of
 from .operations import Implementations
 from .policies import Policies
-from .problems import Kind, Problems, listed, suggestion
+from .problems import Problems, listed, suggestion
 from .requirements import NodeTemplate, Requirements
 from .substitution import Substitution
 from .types import Types
 from .values import Mapping, Scalar, Value, field, fields, items, named, place_of, plain, text
 
 _NAME = re.compile(r"(?!\s)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,255}(?<!\s)")
-_DIRECTIVES = frozenset({"substitute", "substitutable", "select", "selectable"})
+_SUBSTITUTE = frozenset({"substitute", "substitutable"})
+_DIRECTIVES = _SUBSTITUTE | {"select", "selectable"}
 
 
 class Topology:
@@ -36,7 +37,7 @@ class Topology:
         self._declarations = Declarations(types, self._converter, problems)
         self._assignments = Assignments(types, self._converter, problems)
         self._interfaces = Interfaces(types, self._converter, implementations, problems)
-        self._names = Names()
+        self._names = Names(types=types)
         self._policies = Policies(types, self._assignments, self._interfaces, problems, self._names)
 
     def build(self, root: Value | None, name: str) -> TemplateSpec:
@@ -57,7 +58,7 @@ class Topology:
         requirements = Requirements(self._types, self._assignments, self._interfaces, self._declarations,
                                     problems=self._problems, names=self._names)
         substitution = Substitution(self._types, self._problems, field(topology, "substitution_mappings"))
-        requirements.fulfil(nodes, relationships, substitution.left_open())
+        requirements.fulfil(nodes, relationships, substitution.left_open() | self._abstract(nodes))
         template.unsatisfied = requirements.unsatisfied
         substitution.check(nodes)
         self._check_hosts(nodes)
@@ -65,7 +66,7 @@ class Topology:
         self._policies.policies(list(named(field(topology, "policies"))), nodes, template)
         self._check_plugins(template)
         template.outputs = self._outputs(topology)
-        self._refuse_the_rest(topology)
+        self._warn_of_the_rest(topology)
         return template
 
     def _check_repositories(self, root: Value | None) -> None:
@@ -119,6 +120,7 @@ class Topology:
             if each not in self._names.nodes:
                 self._names.others.setdefault(each, type_)
                 self._names.other_values.setdefault(each, fields(field(body, "properties")))
+                self._names.other_attributes.setdefault(each, fields(field(body, "attributes")))
 
     def _inputs(self, topology: Value | None) -> dict[str, ParameterSpec]:
         context = Context(self._names, knows_self=False)
@@ -182,12 +184,17 @@ class Topology:
         if field(body, "type") is None:
             self._problems.add(place_of(key), f"{what} lacks the keyname `type`")
         for directive in items(field(body, "directives")):
-            if text(directive) in _DIRECTIVES:
-                self._problems.add(place_of(directive), f"the directive `{text(directive)}` is not "
-                                   "supported yet; nodes are always created", Kind.UNSUPPORTED)
-            else:
-                self._problems.warn(place_of(directive), f"the directive `{text(directive)}` has no effect")
+            later = " yet; nodes are always created" if text(directive) in _DIRECTIVES else ""
+            self._problems.warn(place_of(directive),
+                                f"the directive `{text(directive)}` has no effect{later}")
         self._declarations.check_filter(field(body, "node_filter"), f"the node filter of {what}")
+
+    def _abstract(self, nodes: dict[str, NodeTemplate]) -> set[tuple[str, str]]:
+        """The (node, requirement) of nodes that other templates are to stand for."""
+        substituted = self._types.substituted()
+        abstract = [node for node in nodes.values() if node.type in substituted
+                    or any(text(each) in _SUBSTITUTE for each in items(field(node.body, "directives")))]
+        return {(node.name, name) for node in abstract for name in requirements_of(node.type)}
 
     def _check_relationship_templates(self, templates: dict[str, Mapping]) -> None:
         for name, body in templates.items():
@@ -228,12 +235,10 @@ class Topology:
                 self._problems.add(place, f"there is no plugin `{name}`; a policy of type aria.Plugin, "
                                    "of the import aria-1.0, declares it" + suggestion(name, template.plugins))
 
-    def _refuse_the_rest(self, topology: Value | None) -> None:
+    def _warn_of_the_rest(self, topology: Value | None) -> None:
         for key, _ in named(field(topology, "workflows")):
-            self._problems.add(place_of(key), f"the workflow `{key.text}` is written in TOSCA, which is not "
-                               "supported "
-                               "yet; a policy of type aria.Workflow names one written in Python",
-                               Kind.UNSUPPORTED)
+            self._problems.warn(place_of(key), f"the workflow `{key.text}` is written in TOSCA and has no "
+                                "effect yet; a policy of type aria.Workflow names one written in Python")
 
 
 def _description(root: Value | None, topology: Value | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import SequenceMatcher
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -11,7 +12,7 @@ from .documents import Document, Library
 from .keynames import TYPE_SECTIONS
 from .problems import Place, Problems, suggestion
 from .profiles import IMPLICIT
-from .values import Mapping, Scalar, Value, field, place_of, text
+from .values import Mapping, Scalar, Value, field, fields, place_of, text
 
 _SHORTHAND = MappingProxyType({
     "artifact": ("tosca.artifacts.",),
@@ -41,6 +42,8 @@ class Type:
         self.body = body if isinstance(body, Mapping) else Mapping(key.mark, {}, {})
         self.types = types
         self.parent: Type | None = None
+        self.is_open = False
+        """Whether it is derived from a type that is not known here."""
         self.memo: dict[str, Any] = {}
         """What `members` has worked out about it."""
 
@@ -73,6 +76,11 @@ class Type:
 
 MAX_ANCESTORS = 100
 
+_RESERVED = "tosca."
+"""What the names of types of TOSCA and of its profiles begin with."""
+_WITHOUT_EFFECT = ("policy", "group")
+_TYPING_ERROR = 0.8
+
 Names = dict[str, dict[str, Type]]
 """Kind -> name -> type."""
 
@@ -82,14 +90,15 @@ class Types:
 
     def __init__(self, library: Library, main: Document, problems: Problems) -> None:
         self.problems = problems
+        self._main = main.name
         self._own: dict[str, Names] = {}
         self._visible: dict[str, Names] = {}
         self._profiles = [library.profile(name) for name in IMPLICIT[main.version]]
         self._implicit = frozenset(each.name for each in self._profiles)
-        self._documents = list(library.documents.values())
-        for document in self._documents:
+        self.documents = list(library.documents.values())
+        for document in self.documents:
             self._own[document.name] = self._define(document)
-        for document in self._documents:
+        for document in self.documents:
             self._names(document)
         self._link()
 
@@ -127,7 +136,9 @@ class Types:
             value = field(each.body, "derived_from")
             name = text(value)
             if value is not None and name and not (each.kind == "data" and is_native(name)):
-                each.parent = self.need(each.kind, value, f"{each.kind} type `{each.name}` is derived from")
+                each.parent = self.need(each.kind, value, f"{each.kind} type `{each.name}` is derived from",
+                                        may_be_unknown=each.kind in _WITHOUT_EFFECT)
+                each.is_open = each.parent is None
         for each in self._all():
             self._cut_loop(each)
 
@@ -152,18 +163,42 @@ class Types:
 
     def declared(self) -> Iterator[Type]:
         """The types of the author's own documents."""
-        for document in self._documents:
+        for document in self.documents:
             if not document.is_profile:
                 for types in self._own[document.name].values():
                     yield from types.values()
 
     def find(self, kind: str, value: Value) -> Type | None:
-        """The type whose name `value` is, seen from the document in which it stands."""
+        """The type whose name `value` is, seen from the document in which it stands.
+
+        An author's own types that this document does not import may come from the template that does.
+        """
         name = text(value)
         if not name:
             return None
-        own = None if value.mark.name in self._implicit else self._visible.get(value.mark.name)
-        return (own[kind].get(name) if own else None) or self.normative(kind, name)
+        if value.mark.name in self._implicit:
+            return self.normative(kind, name)
+        own = self._visible.get(value.mark.name, {}).get(kind, {}).get(name) or self.normative(kind, name)
+        return own if own or name.startswith(_RESERVED) else self._visible[self._main][kind].get(name)
+
+    def need_repository(self, value: Value | None, what: str) -> None:
+        """That no document has a repository of this name is a problem; `what` begins its sentence."""
+        known = [name for each in self.documents for name in fields(field(each.root, "repositories"))]
+        name = text(value)
+        if value is not None and name is not None and name not in known:
+            self.problems.add(place_of(value), f"{what} `{name}`, but there is no repository of this name"
+                              + suggestion(name, known, "the repositories"))
+
+    def defined(self, document: Document, section: str, name: str) -> Type | None:
+        """The type that a section of a document defines under this name."""
+        return self._own[document.name][TYPE_SECTIONS[section]].get(name)
+
+    def substituted(self) -> set[Type]:
+        """The node types that imported templates stand for by their substitution mappings."""
+        mappings = [field(field(each.root, "topology_template"), "substitution_mappings")
+                    for each in self.documents if each.name != self._main]
+        values = [value for each in mappings if (value := field(each, "node_type")) is not None]
+        return {found for value in values if (found := self.find("node", value)) is not None}
 
     def normative(self, kind: str, name: str) -> Type | None:
         """The normative type of this name: full, shorthand or with the prefix ``tosca:``."""
@@ -175,13 +210,22 @@ class Types:
                     return found
         return None
 
-    def need(self, kind: str, value: Value, what: str) -> Type | None:
-        """Like `find`, but that there is no such type is a problem; `what` begins its sentence."""
+    def need(self, kind: str, value: Value, what: str, *, may_be_unknown: bool = False) -> Type | None:
+        """Like `find`, but that there is no such type is a problem; `what` begins its sentence.
+
+        With `may_be_unknown` it is a warning if the name is one in TOSCA's own namespace, and not misspelt:
+        it may be of a profile that is not known here.
+        """
         found = self.find(kind, value)
         name = text(value)
         if found is None and name:
-            self.problems.add(place_of(value), f"{what} `{name}`, but there is no such {kind} type"
-                              + suggestion(name, self._known(kind, value)))
+            known = self._known(kind, value)
+            if may_be_unknown and name.startswith(_RESERVED) and not _is_typing_error(name, known):
+                self.problems.warn(place_of(value), f"{what} `{name}`, which none of the profiles known here "
+                                   "has; what it means is passed over")
+            else:
+                self.problems.add(place_of(value), f"{what} `{name}`, but there is no such {kind} type"
+                                  + suggestion(name, known))
         return found
 
     def _known(self, kind: str, value: Value) -> list[str]:
@@ -190,6 +234,13 @@ class Types:
             normative = list(self._own[profile.name][kind])
             known += normative + [each.rpartition(".")[2] for each in normative]
         return known + list(NATIVE_DATA if kind == "data" else ())
+
+
+def _is_typing_error(name: str, known: list[str]) -> bool:
+    """Whether the name is nearly that of a known type, apart from what both begin with."""
+    start, _, last = name.lower().rpartition(".")
+    others = {each.rpartition(".")[2] for each in map(str.lower, known) if each.rpartition(".")[0] == start}
+    return any(SequenceMatcher(None, last, each).ratio() >= _TYPING_ERROR for each in others)
 
 
 def is_native(name: str) -> bool:

@@ -211,6 +211,7 @@ class _Converter:
         self._problems = problems
         self._done: dict[int, tuple[Value, int]] = {}
         self._open: set[int] = set()
+        self._in_metadata = False
         self._count = 0
         """How many values the tree has when every alias is written out."""
 
@@ -253,18 +254,27 @@ class _Converter:
             elif key_node.value == "<<" and key_node.tag == _PLAIN:
                 merged.append(self.convert(value_node))
             else:
-                self._entry(mapping, key_node, self.convert(value_node))
+                self._entry(mapping, key_node, self._value(key_node.value, value_node))
         for each in merged:
             self._merge(mapping, each)
         return mapping
+
+    def _value(self, key: str, node: Node) -> Value:
+        outside = self._in_metadata
+        self._in_metadata = outside or key == "metadata"
+        value = self.convert(node)
+        self._in_metadata = outside
+        return value
 
     def _entry(self, mapping: Mapping, key_node: ScalarNode, value: Value) -> None:
         key = key_node.value
         if key in mapping.entries:
             first = _place(mapping.keys[key].mark)
-            self._problems.add(_place(key_node.start_mark), f"the key `{key}` stands here for the second "
-                               "time; "
-                               f"the first is on line {first.line}")
+            sentence = f"the key `{key}` stands here for the second time; the first is on line {first.line}"
+            if self._in_metadata:  # they are for people, so nothing goes wrong
+                self._problems.warn(_place(key_node.start_mark), f"{sentence}, and is the one that counts")
+            else:
+                self._problems.add(_place(key_node.start_mark), sentence)
             return
         mapping.entries[key] = value
         mapping.keys[key] = Scalar(key_node.start_mark, key, key)
@@ -290,7 +300,7 @@ class _Converter:
         return Scalar(node.start_mark, written, self._tagged(node))
 
     def _plain(self, node: ScalarNode) -> str | float | bool | None:
-        value = _resolved(node.value)
+        value = resolved(node.value)
         if isinstance(value, float) and not math.isfinite(value):
             self._problems.add(_place(node.start_mark), f"the number `{node.value}` is not finite")
             return 0.0
@@ -306,7 +316,8 @@ class _Converter:
         return self._plain(node)
 
 
-def _resolved(written: str) -> str | float | bool | None:
+def resolved(written: str) -> str | float | bool | None:
+    """What plain text means in YAML 1.2."""
     first = written[:1]
     if first.isalpha() or not first:
         return None if written in _NULL else _BOOLEAN.get(written, written)
@@ -332,5 +343,5 @@ def plain(value: Value) -> Any:
 __all__ = [
     "Mapping", "Scalar", "Sequence", "Value", "boolean", "described", "field", "fields", "is_null", "items",
     "key_of",
-    "named", "parse", "place_of", "plain", "text",
+    "named", "parse", "place_of", "plain", "resolved", "text",
 ]
