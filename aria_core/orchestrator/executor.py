@@ -87,7 +87,10 @@ class Executor(ABC):
     poll_interval: float = POLL_INTERVAL
     """Seconds until the storage is looked into without a hint, if calls survive the runner."""
     runs_operations: ClassVar[bool] = True
-    """False: nothing happens (dry); neither nodes nor attributes are touched."""
+    """False: nothing happens (dry); neither nodes nor attributes are touched.
+
+    Where an argument has no value, since nothing set it, the call comes without arguments.
+    """
     needs_reach: ClassVar[Literal["process", "host", "network"]] = "process"
     """From where the storages must be reachable for calls to run."""
     name: str | None = None

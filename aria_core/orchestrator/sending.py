@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from aria_core.exceptions import AriaError, StorageUnavailableError
+from aria_core.modeling.expressions import MissingValueError
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.progress import ALWAYS_CUT_OFF, TaskProgress
 from aria_core.orchestrator.surroundings import Surroundings
@@ -50,6 +51,11 @@ def _made(around: Surroundings, task: TaskProgress, make: Callable[[TaskProgress
         return [make(task)]
     except StorageUnavailableError:
         raise
+    except MissingValueError as error:
+        if not around.executor.runs_operations:  # it waits for what operations would have set
+            return [around.calls.outline(task)]
+        _refuse(around, task.ref, error)
+        return []
     except Exception as error:  # noqa: BLE001 - whatever an extension raises fails this task, not the runner
         _refuse(around, task.ref, error)
         return []

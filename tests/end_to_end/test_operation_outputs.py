@@ -17,6 +17,7 @@ from aria_core import (
     outputs,
     store_template,
 )
+from aria_plugins.executors.dry import DryExecutor
 from aria_plugins.executors.process import ProcessExecutor
 from aria_plugins.executors.thread import ThreadExecutor
 from aria_plugins.loaders.tosca import ToscaLoader
@@ -90,3 +91,13 @@ def test_an_operation_is_given_what_others_returned_or_set(
     nodes = model_storage.service.get(service.id).nodes
     assert nodes["user"].attributes["seen"] == "k-7 0123"
     assert outputs(model_storage, service) == {"locks": ["maker", "user"], "key": "k-7", "nothing": None}
+
+
+def test_a_dry_run_goes_on_without_what_operations_would_have_given(
+        model_storage: ModelStorage, resource_storage: ResourceStorage, service: Service) -> None:
+    with DryExecutor() as executor:
+        runner = WorkflowRunner(model_storage, resource_storage, None, service_id=service.id,
+                                workflow_name="install", executor=executor)
+        assert runner.execute() == "succeeded"
+    assert {each.attempts for each in model_storage.task.iter() if each.function} == {1}
+    assert outputs(model_storage, service)["key"] is None
