@@ -269,6 +269,19 @@ def test_nodes_that_are_hosted_on_each_other_are_named(refuse):
     assert problem == "service.yaml:8:5: these node templates are hosted on each other: a -> b -> a"
 
 
+def test_properties_that_need_each_other_are_named(refuse):
+    problem, = refuse("""
+        node_types:
+          T: {derived_from: Root, properties: {x: {type: string}, y: {type: string, required: false}}}
+        topology_template:
+          node_templates:
+            a: {type: T, properties: {x: {get_property: [b, y]}, y: {get_property: [SELF, x]}}}
+            b: {type: T, properties: {x: free, y: {concat: [a, {get_property: [a, y]}]}}}
+            c: {type: T, properties: {x: {get_property: [a, x]}, y: {get_property: [b, x]}}}
+        """)
+    assert problem == "service.yaml:6:34: these properties need each other: a.x -> b.y -> a.y -> a.x"
+
+
 def test_files_that_cannot_be_read_are_one_sentence(tmp_path):
     for name in ("missing.yaml", "."):
         with pytest.raises(LoadError) as caught:

@@ -20,6 +20,7 @@ from aria_core import LoadedTemplate, Loader, LoadError, Read, TemplateSpec, hoo
 
 from .documents import Document, Library
 from .keynames import VERSION_KEY
+from .loops import refuse_loops
 from .operations import Files, Implementations
 from .problems import Place, Problems, TemplateError, TooManyProblemsError
 from .topology import Topology
@@ -86,6 +87,7 @@ def _build(source: Path, read: Read, library: Library, document: Document,
     name = text(field(field(document.root, "metadata"), "template_name")) or source.stem
     implementations = Implementations(files, problems)
     template = Topology(types, implementations, problems).build(document.root, name)
+    refuse_loops(template, problems)
     for location, sentence in own_code_problems(template, files.read):
         problems.add(Place.of(location), sentence)
     forgive_unused(types, document, problems)
