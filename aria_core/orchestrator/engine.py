@@ -108,7 +108,10 @@ class Engine:
         if pause and not self._ready:  # else there is better to do than to wait for more of them
             self._around.clock.sleep(pause)
             messages += self._around.inbox.take(0)
-        return messages if self._remote is None else self._remote.hear(messages)
+        if self._remote is None:
+            self._around.inbox.begin_look()  # of what runs here, an executor tells by itself
+            return messages
+        return self._remote.hear(messages)
 
     def _receive(self, messages: Iterable[Message]) -> None:
         for message in messages:

@@ -29,6 +29,7 @@ class Case:
         self.tasks = {row["id"]: row for row in self._rows("task")}
         self.nodes = {row["id"]: row for row in self._rows("node")}
         self.logs = self._rows("log")
+        self.claimed = self._rows("claimed_call")
         self.told = _grouped(self._rows("attempt"), "task_id")
         """The rows of failed and lost attempts, by task."""
         self.of_execution = _grouped(list(self.tasks.values()), "execution_id")

@@ -256,6 +256,16 @@ def logs_belong(case: Case) -> Iterator[str]:
             yield f"log {row['id']} ({row['message']}) is kept for {row['task_id']}/{row['attempt']}"
 
 
+def nothing_claimed_stays(case: Case) -> Iterator[str]:
+    """What a worker elsewhere has claimed is forgotten when its execution has ended."""
+    for row in case.claimed:
+        execution = case.executions.get(row["execution_id"])
+        if execution is None or execution["state"] in ENDED:
+            ended = "is gone" if execution is None else execution["state"]
+            call = f"{row['execution_id']}/{row['task_id']}/{row['attempt']}"
+            yield f"the claimed call {call} is left, and its execution {ended}"
+
+
 def database_is_whole(case: Case) -> Iterator[str]:
     """The database finds nothing wrong with itself."""
     if case.engine.dialect.name != "sqlite":
@@ -275,5 +285,6 @@ CHECKS: tuple[tuple[str, Callable[[Case], Iterator[str]]], ...] = (
     ("S9", nothing_runs_after_the_end), ("S12", nodes_follow), ("S17", logs_belong),
     ("S6", attempts_take_turns), ("S6", no_orphans), ("S6 unstored", nothing_unstored_stays),
     ("S6 servers", servers_stay), ("S15", acknowledged_is_there), ("S15", database_is_whole),
+    ("S20", nothing_claimed_stays),
 )
 """Each promise and what tells whether it was kept."""

@@ -6,7 +6,10 @@ What one executor has begun, another resumes, also when the runner was killed in
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -27,14 +30,14 @@ SWAPS = [("process", "thread", "sqlite"), ("thread", "process", "sqlite"),
          ("celery-rabbitmq", "celery-valkey", "postgresql"), ("celery-valkey", "thread", "postgresql"),
          ("thread", "celery-rabbitmq", "postgresql")]
 
-Choose = Callable[[str], None]
+PATIENCE = 60.0
 
 
 class Swapped:
     """One directory with one service, and a worker on each broker that was chosen."""
 
     def __init__(self, directory: Path, url: str, broker_of: Callable[[str], Any], opened: ExitStack) -> None:
-        self._directory, self._url = directory, url
+        self.directory, self._url = directory, url
         self._broker_of, self._opened = broker_of, opened
         self._queue = f"q{secrets.token_hex(4)}"
         self._there: set[str] = set()
@@ -47,9 +50,9 @@ class Swapped:
         text = self._configuration(executor)
         if executor in ON_BROKERS and executor not in self._there:
             self._there.add(executor)
-            host, = self._opened.enter_context(worker_sites([self._directory / executor], text))
+            host, = self._opened.enter_context(worker_sites([self.directory / executor], text))
             host.launch("--slots", "2")
-        (self._directory / "aria.toml").write_text(text)
+        (self.directory / "aria.toml").write_text(text)
 
     def _configuration(self, executor: str) -> str:
         use, _, broker = executor.partition("-")
@@ -59,8 +62,16 @@ class Swapped:
         lines = [f"{name} = {json.dumps(value)}" for name, value in keywords.items()]
         return "\n".join([
             "[executor]", *lines, "[model_storage]", 'use = "sql"', f'url = "{self._url}"',
-            "[resource_storage]", 'use = "file"', f'directory = "{self._directory}/resources"',
+            "[resource_storage]", 'use = "file"', f'directory = "{self.directory}/resources"',
             "shared = true", "[plugins]", 'directory = "plugins"', ""])
+
+    def aria(self, *words: str) -> str:
+        """What ``aria`` prints with these words; it must succeed."""
+        named = {each: value for each, value in os.environ.items() if not each.startswith("ARIA_")}
+        done = subprocess.run([sys.executable, "-m", "aria_core", *words], cwd=self.directory, env=named,
+                              capture_output=True, text=True, timeout=PATIENCE, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def running(self) -> set[int]:
         """The tasks whose operation has begun, and has said since then that it lasts."""
@@ -115,6 +126,46 @@ def test_the_same_template_ends_in_the_same_states(
     assert {each["state"] for each in left["nodes"]} == {"started"}
     assert left["attributes"] == [{"node": "right", "name": "early", "value": "1"},
                                   {"node": "right", "name": "late", "value": "1"}]
+
+
+TEMPLATE = """\
+tosca_definitions_version: tosca_simple_yaml_1_3
+node_types:
+  Greeter:
+    derived_from: tosca.nodes.Root
+    attributes: {said: {type: string}, counted: {type: integer}}
+topology_template:
+  inputs: {name: {type: string, default: world}}
+  node_templates:
+    greeter:
+      type: Greeter
+      interfaces:
+        Standard:
+          operations:
+            create: {implementation: greet.sh, inputs: {name: {get_input: name}}}
+            start: {implementation: "counting:count"}
+  outputs:
+    greeting: {value: {concat: [{get_attribute: [greeter, said]}, "!"]}}
+    count: {value: {get_attribute: [greeter, counted]}}
+"""
+SCRIPT = '#!/bin/sh\nctx node attributes said = "hello $name"\n'
+FUNCTION = "def count(ctx):\n    ctx.node.attributes['counted'] = 3\n"
+
+
+@pytest.mark.parametrize(("executor", "database"), EVERY_CELL)
+def test_a_script_and_outputs_are_the_same_on_the_command_line(
+        executor: str, database: str, swapped: Callable[[str], Swapped]) -> None:
+    place = swapped(database)
+    place.choose(executor)
+    folder = place.directory / "template"
+    folder.mkdir()
+    for name, text in (("greeter.yaml", TEMPLATE), ("greet.sh", SCRIPT), ("counting.py", FUNCTION)):
+        (folder / name).write_text(text)
+    (folder / "greet.sh").chmod(0o755)
+    place.aria("run", "template/greeter.yaml", "-i", "name=you")
+    told = json.loads(place.aria("services", "outputs", "greeter", "--json"))
+    assert told == ({"greeting": None, "count": None} if executor == "dry" else
+                    {"greeting": "hello you!", "count": 3})
 
 
 @pytest.mark.parametrize(("first", "then", "database"), SWAPS)

@@ -156,6 +156,7 @@ BUGS = (
     Seeded("commits_are_lost", killed, "S15", BOTH),
     Seeded("logs_of_another", installed, "S17"),
     Seeded("success_written_twice", installed, "transitions", BOTH),
+    Seeded("calls_stay_claimed", installed, "S20", BOTH),
 )
 SCENES = {(each.scene, each.executor, each.most): each for each in BUGS}
 """One of each: without its bug, nothing is wrong."""

@@ -9,6 +9,7 @@ import pytest
 
 from aria_core.exceptions import ExecutionFailedError
 from aria_core.orchestrator.events import Event, TaskEvent, WorkflowEvent
+from aria_plugins.executors.thread import ThreadExecutor
 
 
 def workflow_kinds(events: list[Event]) -> list[str]:
@@ -219,3 +220,28 @@ def execute(lab: Any, interface: str, operation: str) -> None:
     lab.runner("execute_operation", inputs={
         "interface_name": interface, "operation_name": operation, "node_ids": [lab.node().id],
         "arguments": {"effects": str(lab.effects_file), "label": "x"}}).execute()
+
+
+class Looking(ThreadExecutor):
+    """Has the engine look for what it has not, and counts how often that listens."""
+
+    def open(self, report: Any) -> None:
+        self.listened = 0
+        take = report.take
+
+        def counted(timeout: float | None) -> Any:
+            self.listened += 1
+            return take(timeout)
+
+        report.take = counted
+        report.look()
+        super().open(report)
+
+
+def test_a_look_for_what_nobody_has_does_not_keep_the_engine_awake(lab: Any) -> None:
+    executor = Looking(slots=1)
+    try:
+        lab.run({"label": "a", "do": "nap", "arguments": {"seconds": 2.0}}, executor=executor)
+    finally:
+        executor.close(1.0)
+    assert executor.listened <= 6

@@ -66,9 +66,9 @@ class SqlClaimedCalls(LedgerPart, CallsElsewhere):
     def _exchange_each(self, asked: list[CallRef], where: str, at: datetime, key: str,
                        texts: list[tuple[CallRef, str]]) -> dict[CallRef, TaskRow]:
         with self._writing() as connection:
-            won = calls_each.claim(connection, asked, where, at, key) if asked else set()
             if texts:
                 calls_each.put(connection, texts)
+            won = calls_each.claim(connection, asked, where, at, key) if asked else set()
             return _tasks(connection, won)
 
     def _exchange_at_once(self, asked: list[CallRef], where: str, at: datetime, key: str,

@@ -277,3 +277,21 @@ def epoch_stays() -> None:
         return replace(made, epoch=seen.epoch)
 
     Ledger.claim_existing = claim_unseen
+
+
+def calls_stay_claimed() -> None:
+    record = Ledger.record_batch
+
+    def record_and_leave_one(self, claim, batch, *, again=False):
+        recorded = record(self, claim, batch, again=again)
+        if batch.execution.get("ended_at"):
+            with self._writing() as connection:
+                connection.execute(text(
+                    "INSERT INTO claimed_call (execution_id, task_id, attempt, location, claim_key, beat, "
+                    "claimed_at, heard) SELECT task.execution_id, min(task.id), 1, 'nowhere', 'key', 0, "
+                    "min(execution.created_at), 0 FROM task JOIN execution ON execution.id = execution_id "
+                    "WHERE execution_id = :execution GROUP BY task.execution_id"),
+                    {"execution": claim.execution})
+        return recorded
+
+    Ledger.record_batch = record_and_leave_one
