@@ -21,7 +21,9 @@ from aria_core import (
 from .functions import Context, Functions, called
 from .members import Parameter, properties_of
 from .problems import Place, Problems, TemplateError, hint
+from .scalars import is_scalar, takes, value_of
 from .schemas import ANY, Schema
+from .translation import Later
 from .values import MAX_DEPTH, Mapping, Scalar, Sequence, Value, boolean, described, place_of, plain, resolved
 
 _UNBOUNDED = "UNBOUNDED"
@@ -61,6 +63,8 @@ class Converter:
         `what` begins the sentences, e.g. ``the property `port` ``.
         """
         self._spend(value)
+        if isinstance(value, Later):
+            return None
         call = called(value, properties_of(schema.data) if schema.data is not None else MappingProxyType({}))
         if call is not None:
             return self._functions.call(value, *call, context,
@@ -182,11 +186,21 @@ class Converter:
     def _simple(self, value: Value, schema: Schema, what: str) -> Any:
         if schema.native == "range":
             return self._range(value, schema, what)
+        if is_scalar(schema.data):
+            return self._scalar(value, schema, what)
         if not isinstance(value, Scalar) or not _fits(value, schema.native):
             return self._refuse(value, schema, what)
         if schema.native == "boolean":
             return boolean(value)
         return _written(value) if _as_written(schema.native) else value.value
+
+    def _scalar(self, value: Value, schema: Schema, what: str) -> Any:
+        if schema.data is None or not isinstance(value, Scalar) or value_of(value.text, schema.data) is None:
+            accepted = takes(schema.data) if schema.data is not None else ""
+            self._problems.add(place_of(value), f"{what} is {described(value)}; its type {schema.name} takes "
+                               f"{accepted}")
+            return None
+        return value.text
 
     def _range(self, value: Value, schema: Schema, what: str) -> Any:
         bounds = plain(value) if isinstance(value, Sequence) and len(value.items) == 2 else None
@@ -199,6 +213,8 @@ class Converter:
         is_range = schema.native == "range"
         checked = [each for each in converted if each != _UNBOUNDED] if is_range else [converted]
         type_name = "integer" if is_range else schema.simple_name.replace("secret", "string")
+        if schema.data is not None and is_scalar(schema.data):
+            return
         for constraint in map(plain, schema.constraints):
             if isinstance(constraint, dict) and "schema" in constraint:
                 self._problems.warn(place_of(value), f"{what} is not checked against its schema")

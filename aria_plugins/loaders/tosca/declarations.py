@@ -24,6 +24,7 @@ from .members import (
     requirements_of,
 )
 from .problems import Problems, listed
+from .scalars import SCALAR, check_scalar
 from .schemas import Schema
 from .types import Type, Types
 from .values import Mapping, Sequence, Value, described, field, fields, items, key_of, named, place_of, plain
@@ -76,6 +77,10 @@ class Declarations:
         for constraint in items(field(member.body, "constraints")):
             self.check_constraint(constraint, what)
         schema = member.schema
+        for each in (schema, schema.entry, schema.key):
+            if each is not None and each.name == SCALAR:
+                self._problems.add(member.place, f"{what} has the type scalar, which has no units; derive a data "
+                                   "type from it that has some")
         if member.default is not None and not self._is_dynamic(member.default):
             self._converter.convert(member.default, schema, f"the default of {what}", context)
 
@@ -118,6 +123,7 @@ class Declarations:
                                f"`{older.name}`, whose type or a type derived from it is needed")
 
     def _check_data(self, type_: Type) -> None:
+        check_scalar(type_, self._problems)
         for constraint in items(field(type_.body, "constraints")):
             self.check_constraint(constraint, f"data type `{type_.name}`")
         if not type_.native and field(type_.body, "constraints") is not None:

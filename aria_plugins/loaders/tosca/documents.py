@@ -9,14 +9,19 @@ from types import MappingProxyType
 from aria_core import LoadError, Read
 
 from .grammar import Grammar
-from .keynames import OTHER_NAMES, TABLES, VERSION_KEY
+from .keynames import OTHER_NAMES, VERSION_KEY
+from .keynames import TABLES as TABLES_1
+from .keynames_2_0 import TABLE_2_0
+from .keynames_2_0 import VERSION as VERSION_2_0
 from .problems import Kind, Place, Problems, TemplateError, listed, suggestion
 from .profiles import PROFILES, read_profile
+from .translation import Translation
 from .values import Mapping, Scalar, Value, described, field, fields, items, parse, place_of, text
 
 MAX_IMPORT_DEPTH = 50
 
-_NOT_YET = MappingProxyType({"tosca_2_0": "TOSCA 2.0"})
+TABLES = MappingProxyType({**TABLES_1, VERSION_2_0: TABLE_2_0})
+"""Version -> its table."""
 
 
 class Document:
@@ -76,6 +81,8 @@ class Library:
         document = Document(name, path, root, self._version(name, root, importer))
         self._open.append(name)
         self._check(document)
+        if document.version == VERSION_2_0 and root is not None:
+            document.root = Translation(self._problems).document(root)
         self._import_all(document)
         self._open.pop()
         self.documents[name] = document
@@ -114,7 +121,7 @@ class Library:
 
     def _check(self, document: Document) -> None:
         if document.root is not None:
-            Grammar(TABLES[document.version], self._problems).check(
+            Grammar(TABLES[document.version], self._problems, nulls=document.version != VERSION_2_0).check(
                 document.root, "service template", "the service template")
 
     def _import_all(self, document: Document) -> None:
@@ -187,9 +194,6 @@ def _known_version(value: Value) -> str:
     version = OTHER_NAMES.get(name, name)
     if version in TABLES:
         return version
-    if version in _NOT_YET:
-        raise TemplateError(place_of(value), f"{_NOT_YET[version]} is not supported yet; "
-                            f"known versions are {listed(TABLES)}")
     raise TemplateError(place_of(value), f"{described(value)} is no version of TOSCA that is known here; "
                         f"known versions are {listed(TABLES)}" + suggestion(name, TABLES))
 

@@ -60,6 +60,7 @@ _Atom: TypeAlias = tuple[Callable[[Value], bool], str]
 _ATOMS: dict[str, _Atom] = {
     "any": (lambda value: True, "anything"),
     "filter": (lambda value: True, "anything"),
+    "filled": (lambda value: not is_null(value), "anything but null"),
     "text": (_is_text, "text"),
     "word": (_is_word, "text"),
     "status": (lambda value: text(value) in _STATUSES, f"one of {', '.join(_STATUSES)}"),
@@ -83,10 +84,11 @@ _SHOWN = MappingProxyType({"refined property": "property"})
 
 
 class Grammar:
-    """Checks values against the shapes of one table."""
+    """Checks values against the shapes of one table; with `nulls`, null may stand for an empty map."""
 
-    def __init__(self, table: Table, problems: Problems) -> None:
+    def __init__(self, table: Table, problems: Problems, *, nulls: bool = True) -> None:
         self._table = table
+        self._nulls = nulls
         self._problems = problems
 
     def check(self, value: Value, shape: str, what: str, key: Scalar | None = None) -> None:
@@ -111,7 +113,7 @@ class Grammar:
         self._problems.add(place_of(value), f"{what} is {described(value)}; it takes {accepted}")
 
     def _check_list(self, value: Value, shape: str, what: str) -> None:
-        if is_null(value) and shape == "import":
+        if is_null(value) and shape == "import" and self._nulls:
             return
         if not isinstance(value, Sequence):
             self._refuse(value, what, "a list")
@@ -123,7 +125,7 @@ class Grammar:
                 self.check(each, shape, f"an entry of {what}")
 
     def _check_map(self, value: Value, shape: str, what: str) -> None:
-        if is_null(value):
+        if is_null(value) and self._nulls:
             return
         if not isinstance(value, Mapping):
             self._refuse(value, what, "a map")
@@ -137,7 +139,7 @@ class Grammar:
         if isinstance(value, Mapping) and shape in _NAMED_IN_MAPS:
             self._check_map(value, shape, what)
             return
-        if is_null(value):
+        if is_null(value) and self._nulls:
             return
         if not isinstance(value, Sequence):
             self._refuse(value, what, "a list of maps with one entry each")

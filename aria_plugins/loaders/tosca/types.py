@@ -28,7 +28,7 @@ _SHORTHAND = MappingProxyType({
 
 NATIVE_DATA = (
     "string", "integer", "float", "boolean", "timestamp", "null", "version", "range", "list", "map",
-    "scalar-unit.size", "scalar-unit.time", "scalar-unit.frequency", "scalar-unit.bitrate", "any", "secret")
+    "scalar", "scalar-unit.size", "scalar-unit.time", "scalar-unit.frequency", "scalar-unit.bitrate", "any", "secret")
 """The data types that YAML and TOSCA themselves have, and ours for text that is never shown."""
 
 
@@ -76,6 +76,7 @@ class Type:
 
 MAX_ANCESTORS = 100
 
+SIMPLE = "tosca-simple-1.3"
 _RESERVED = "tosca."
 """What the names of types of TOSCA and of its profiles begin with."""
 _WITHOUT_EFFECT = ("policy", "group")
@@ -93,7 +94,7 @@ class Types:
         self._main = main.name
         self._own: dict[str, Names] = {}
         self._visible: dict[str, Names] = {}
-        self._profiles = [library.profile(name) for name in IMPLICIT[main.version]]
+        self._profiles = [library.profile(name) for name in implicit_profiles(library, main)]
         self._implicit = frozenset(each.name for each in self._profiles)
         self.documents = list(library.documents.values())
         for document in self.documents:
@@ -234,6 +235,13 @@ class Types:
             normative = list(self._own[profile.name][kind])
             known += normative + [each.rpartition(".")[2] for each in normative]
         return known + list(NATIVE_DATA if kind == "data" else ())
+
+
+def implicit_profiles(library: Library, main: Document) -> tuple[str, ...]:
+    """The profiles whose types have short names: those of the version, in 2.0 those that were imported."""
+    simple = {imported.name for each in library.documents.values() for _, imported, _ in each.imports
+              if imported.name == f"<profile {SIMPLE}>"}
+    return IMPLICIT[main.version] or ((SIMPLE, "tosca-simple-1.0") if simple else ())
 
 
 def _is_typing_error(name: str, known: list[str]) -> bool:

@@ -29,6 +29,7 @@ IMPLICIT: Mapping[str, tuple[str, ...]] = MappingProxyType({
     "tosca_simple_yaml_1_1": ("tosca-simple-1.0", "tosca-simple-1.3"),
     "tosca_simple_yaml_1_2": ("tosca-simple-1.3", "tosca-simple-1.0"),
     "tosca_simple_yaml_1_3": ("tosca-simple-1.3", "tosca-simple-1.0"),
+    "tosca_2_0": (),
     "tosca_simple_profile_for_nfv_1_0": ("tosca-nfv-1.0", "tosca-simple-1.0", "tosca-simple-1.3"),
     "tosca_simple_profile_for_nfv_1_0_0": ("tosca-nfv-1.0", "tosca-simple-1.0", "tosca-simple-1.3"),
     "tosca_simple_profile_for_nfv_1_1": ("tosca-nfv-1.0", "tosca-simple-1.3", "tosca-simple-1.0"),
