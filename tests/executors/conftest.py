@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from aria_core.testing.brokers import Broker
 from aria_core.testing.worker_hosts import Site
 
 
@@ -24,3 +25,10 @@ def make_site(request: pytest.FixtureRequest) -> Iterator[Callable[..., Site]]:
             return site
 
         yield make
+
+
+@pytest.fixture
+def site_broker(request: pytest.FixtureRequest) -> Broker:
+    """The broker of `make_site`, for tests that kill it and start it again."""
+    broker: Broker = request.getfixturevalue(request.node.callspec.params["make_site"])
+    return broker
