@@ -64,6 +64,10 @@ class CallMaker:
         wrappers = self._wrappers(call)
         return replace(call, wrappers=wrappers) if wrappers else call
 
+    def is_ready_for(self, task: TaskProgress) -> bool:
+        """Whether `make` need not ask for the environment of a plugin, which may have to be installed."""
+        return task.row.plugin_id is None or task.row.plugin_id in self._environments
+
     def outline(self, task: TaskProgress) -> Call:
         """See `Calls.outline`; raises ``NotFoundError`` for a plugin that is not there any more."""
         plugin = task.row.plugin_id

@@ -97,6 +97,9 @@ class Executor(ABC):
     """The word it was chosen by; stored with its executions, for people. None: made by hand."""
     lent_to: int | None = None
     """The execution it serves now; see `lent`."""
+    origin: str = ""
+    """What tells the calls of that execution from those that another database numbers alike, also calls that
+    a former runner has sent; set before `open`."""
     slots: int | None = 1
     """How many calls run at once; read before each dispatch, may change. None: no bound."""
     has_queues: bool = False
@@ -187,4 +190,4 @@ def lent(executor: Executor, execution: int) -> Iterator[None]:
     try:
         yield
     finally:
-        executor.lent_to = None
+        executor.lent_to, executor.origin = None, ""

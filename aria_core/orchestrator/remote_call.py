@@ -20,8 +20,9 @@ Ending: TypeAlias = Literal["asked", "timeout", "heartbeat", "cut off", "closing
 class RemoteCall:
     """A call that was won. Any thread may tell it what happens."""
 
-    def __init__(self, ref: CallRef, row: TaskRow, since: float) -> None:
+    def __init__(self, ref: CallRef, row: TaskRow, since: float, origin: str | None = None) -> None:
         self.ref = ref
+        self.origin = origin
         self.task = TaskProgress(row, ref.execution)
         self.task.attempts, self.task.ref = ref.attempt, ref
         self.in_touch_at = since
@@ -34,6 +35,10 @@ class RemoteCall:
         self.parts: ExecutionParts | None = None
         self._heard = 0
         self._report: FinalReport | None = None
+
+    def is_of(self, origin: str | None) -> bool:
+        """Whether it may come from there; None, on either side: from the database that both know."""
+        return origin is None or self.origin is None or self.origin == origin
 
     @property
     def may_be_ended(self) -> bool:

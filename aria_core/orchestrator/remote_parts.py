@@ -122,6 +122,10 @@ class ExecutionParts:
         self._secrets.learn_attributes(self._parts.model, self._service)
         return self._calls.make(task)
 
+    def are_ready_for(self, task: TaskProgress) -> bool:
+        """Whether `make` takes no longer than some reads of the storage."""
+        return self._calls.is_ready_for(task)
+
     def answer(self, ref: CallRef, request: Mapping[str, Any]) -> Any:
         """See `Inbox.answer`."""
         answer = self._source.answer(ref, request)
@@ -149,6 +153,26 @@ class _Kept:
         self.idle_since = 0.0
 
 
+class Borrowed:
+    """The parts of an execution that somebody uses: made when they are asked for, if need be."""
+
+    def __init__(self, kept: _Kept, make: Callable[[], ExecutionParts]) -> None:
+        self._kept = kept
+        self._make = make
+
+    def are_ready_for(self, task: TaskProgress) -> bool:
+        """Whether the call of a task can be made now, with nothing to be fetched or installed before."""
+        parts = self._kept.parts
+        return parts is not None and parts.are_ready_for(task)
+
+    def get(self) -> ExecutionParts:
+        """The parts; may raise."""
+        with self._kept.making:
+            if self._kept.parts is None:
+                self._kept.parts = self._make()
+            return self._kept.parts
+
+
 class PartsOfExecutions:
     """The parts of each execution that has calls here, or had them until a minute ago."""
 
@@ -159,23 +183,17 @@ class PartsOfExecutions:
         self._lock = threading.Lock()
 
     @contextmanager
-    def borrowed(self, execution: int) -> Iterator[Callable[[], ExecutionParts]]:
-        """A block in which they stay; what it is given makes them if need be, and may raise."""
+    def borrowed(self, execution: int) -> Iterator[Borrowed]:
+        """A block in which they stay."""
         with self._lock:
             kept = self._kept.setdefault(execution, _Kept())
             kept.users += 1
         try:
-            yield lambda: self._made(kept, execution)
+            yield Borrowed(kept, lambda: ExecutionParts(self._parts, execution, self._code))
         finally:
             with self._lock:
                 kept.users -= 1
                 kept.idle_since = self._parts.clock.monotonic()
-
-    def _made(self, kept: _Kept, execution: int) -> ExecutionParts:
-        with kept.making:
-            if kept.parts is None:
-                kept.parts = ExecutionParts(self._parts, execution, self._code)
-            return kept.parts
 
     def drop_idle(self, idle_for: float = KEPT_FOR) -> None:
         """Let go of those that no call has used for a while."""

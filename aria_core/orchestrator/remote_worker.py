@@ -19,9 +19,9 @@ from aria_core.exceptions import AriaError, StorageUnavailableError
 from aria_core.orchestrator.patience import ride_out
 from aria_core.orchestrator.plugin import PluginManager
 from aria_core.orchestrator.remote_call import Ending, RemoteCall
-from aria_core.orchestrator.remote_claims import Claims, WonCall
+from aria_core.orchestrator.remote_claims import Claims
 from aria_core.orchestrator.remote_origins import Origins
-from aria_core.orchestrator.remote_parts import ExecutionParts, PartsOfExecutions, WorkerParts
+from aria_core.orchestrator.remote_parts import Borrowed, PartsOfExecutions, WorkerParts
 from aria_core.orchestrator.remote_reports import Reports
 from aria_core.orchestrator.remote_watch import RemoteWatch
 from aria_core.orchestrator.surroundings import TERMINATE_GRACE, NoHooks, RunnerHooks
@@ -73,7 +73,7 @@ class RemoteWorker:
         self._pool = WorkerPool(lambda: slots, environment)
         self._free = threading.Semaphore(slots)
         self._state = threading.Condition()
-        self._claiming: dict[CallRef, bool] = {}
+        self._claiming: dict[tuple[CallRef, str | None], bool] = {}
         self._at_work = 0
         self._is_open = self._is_closing = False
 
@@ -98,26 +98,29 @@ class RemoteWorker:
         raises.
         """
         with self._slot() as slot:
-            won = self._claimed(ref, origin) if slot is not None else None
-            if slot is None or won is None:
+            call = self._claimed(ref, origin) if slot is not None else None
+            if slot is None or call is None:
                 return False
             if free is not None:
                 slot.callback(free)
             try:
-                self._carry_out(ref, won, slot)
+                self._carry_out(call, slot)
             except Exception:
                 _logger.exception("the call %s could not be carried out", ref)
             return True
 
-    def terminate(self, ref: CallRef, grace: float) -> bool:
-        """End the call and all it has started: SIGTERM, after `grace` seconds SIGKILL; False: not here."""
+    def terminate(self, ref: CallRef, grace: float, origin: str | None = None) -> bool:
+        """End the call and all it has started: SIGTERM, after `grace` seconds SIGKILL; False: not here.
+
+        With `origin` only a call that comes from there; see `run`.
+        """
         with self._state:
-            if ref in self._claiming:
-                self._claiming[ref] = True
-                return True
-        call = self._watch.find(ref)
-        if call is None or call.over.is_set():
-            return False
+            claiming = [key for key in self._claiming if key[0] == ref and (None in (origin, key[1])
+                                                                            or key[1] == origin)]
+            self._claiming.update(dict.fromkeys(claiming, True))
+        call = self._watch.find(ref)  # also if somebody tries to claim it: its message may have come twice
+        if call is None or call.over.is_set() or not call.is_of(origin):
+            return bool(claiming)
         self._end(call, "asked", grace)
         return True
 
@@ -173,40 +176,60 @@ class RemoteWorker:
                 self._at_work -= 1
                 self._state.notify_all()
 
-    def _claimed(self, ref: CallRef, origin: str | None) -> WonCall | None:
+    def _claimed(self, ref: CallRef, origin: str | None) -> RemoteCall | None:
         with self._state:
-            self._claiming.setdefault(ref, False)
+            self._claiming.setdefault((ref, origin), False)
         try:
             if origin is None or self._origins.has(ref.execution, origin):
-                return self._claims.claim(ref)
-            _logger.warning("the call %s is of another database: these share a broker and a queue", ref)
+                won = self._claims.claim(ref)
+                if won is not None:
+                    return RemoteCall(ref, won.row, won.since, origin)
+            else:
+                _logger.warning("the call %s is of another database: these share a broker and a queue", ref)
         except AriaError as error:
             _logger.warning("the call %s could not be claimed: %s", ref, error)
         except Exception:
             _logger.exception("the call %s could not be claimed", ref)
         with self._state:
-            self._claiming.pop(ref, None)
+            self._claiming.pop((ref, origin), None)
         return None
 
-    def _carry_out(self, ref: CallRef, won: WonCall, slot: ExitStack) -> None:
-        call = RemoteCall(ref, won.row, won.since)
+    def _carry_out(self, call: RemoteCall, slot: ExitStack) -> None:
         self._watch.add(call)
         try:
-            if self._forget_claim(ref):
+            if self._forget_claim(call):
                 self._end(call, "asked")
-            with self._parts.borrowed(ref.execution) as parts:
+            with self._parts.borrowed(call.ref.execution) as parts:
                 self._perform(call, parts)
                 slot.close()  # the next call is claimed while this one is reported
                 self._deliver(call)
         finally:
             self._watch.remove(call)
 
-    def _forget_claim(self, ref: CallRef) -> bool:
+    def _forget_claim(self, call: RemoteCall) -> bool:
         """It is claimed; whether somebody wanted its end meanwhile."""
         with self._state:
-            return self._claiming.pop(ref, False)
+            return self._claiming.pop((call.ref, call.origin), False)
 
-    def _perform(self, call: RemoteCall, parts: Callable[[], ExecutionParts]) -> None:
+    def _perform(self, call: RemoteCall, parts: Borrowed) -> None:
+        if parts.are_ready_for(call.task):
+            self._begin(call, parts)
+        else:
+            self._begin_apart(call)
+        if not call.over.wait(LASTS):
+            self._wake_all({call.ref.execution})
+            call.over.wait()
+
+    def _begin_apart(self, call: RemoteCall) -> None:
+        """Have it begin once its plugin and files are here; who wants its end before waits for neither."""
+        def begin() -> None:
+            with self._parts.borrowed(call.ref.execution) as parts:
+                self._begin(call, parts)
+
+        # What it installs when this process ends is installed anew by the next that needs it.
+        threading.Thread(target=begin, name="aria-prepares", daemon=True).start()
+
+    def _begin(self, call: RemoteCall, parts: Borrowed) -> None:
         try:
             made = ride_out(self._clock, lambda _: self._make(call, parts))
         except StorageUnavailableError as error:
@@ -215,18 +238,14 @@ class RemoteWorker:
             call.finish(_cannot(call.ref, error))
         else:
             self._submit(call, made)
-        if not call.over.wait(LASTS):
-            self._wake_all({call.ref.execution})
-            call.over.wait()
 
-    def _make(self, call: RemoteCall, parts: Callable[[], ExecutionParts]) -> Call:
-        call.parts = parts()
+    def _make(self, call: RemoteCall, parts: Borrowed) -> Call:
+        call.parts = parts.get()
         return call.parts.make(call.task)
 
     def _submit(self, call: RemoteCall, made: Call) -> None:
         with call.deciding:
             if call.ending is not None:
-                call.finish(Lost(call.ref, "terminated", "it had not begun"))
                 return
             call.is_submitted = True
             try:
@@ -243,10 +262,11 @@ class RemoteWorker:
     def _end(self, call: RemoteCall, why: Ending, grace: float | None = None) -> None:
         with call.deciding:
             call.ending = call.ending or why
-            is_submitted = call.is_submitted
-        if is_submitted:
-            self._pool.terminate(call.ref, 0.0 if why == "cut off" else
-                                 TERMINATE_GRACE if grace is None else grace)
+            if not call.is_submitted:
+                call.finish(Lost(call.ref, "terminated", "it had not begun"))
+                return
+        self._pool.terminate(call.ref, 0.0 if why == "cut off" else
+                             TERMINATE_GRACE if grace is None else grace)
 
     # --- around them
 

@@ -13,7 +13,7 @@ from aria_core.exceptions import AriaError
 from aria_core.modeling.models import Execution, Service
 from aria_core.modeling.states import ACTIVE_EXECUTION_STATES, ExecutionState
 from aria_core.orchestrator.argument_check import ArgumentCheck
-from aria_core.orchestrator.call_maker import CallMaker
+from aria_core.orchestrator.call_maker import CallMaker, origin_of
 from aria_core.orchestrator.collector import catch_up, collector_at_rest
 from aria_core.orchestrator.context.source import ContextSource
 from aria_core.orchestrator.draft import record
@@ -84,6 +84,7 @@ class Run:
             lease.start()
             sweep()
             service = self._model.service.get(self._execution.service_id or 0)
+            self._executor.origin = origin_of(service)
             code = stack.enter_context(template_code(self._resource, service))
             rows = self._graph(service, code, retry_failed)
             return self._claim.state if rows is None else self._run_engine(service, code, rows)

@@ -250,7 +250,7 @@ class FaultyExecutor(Executor):
 
     def open(self, report: Inbox) -> None:
         """See `Executor.open`."""
-        self._inner.lent_to = self.lent_to
+        self._inner.lent_to, self._inner.origin = self.lent_to, self.origin
         self._inner.open(FaultyInbox(report, self._points))
 
     def submit(self, call: Call) -> None:

@@ -22,7 +22,7 @@ class Link:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._wires: list[Wire] = []
         self._lock = threading.Lock()
-        self._is_silent = False
+        self._is_silent = self._is_closed = False
         self._breaks_at: bytes | None = None
         self.commits_broken = 0
         """At how many commits it broke."""
@@ -35,10 +35,17 @@ class Link:
         with self._lock:
             self._is_silent = True
 
+    def refuse(self) -> None:
+        """End all connections, and every new one at once: both ends are told."""
+        with self._lock:
+            self._is_closed = True
+        for wire in self._wires:
+            wire.close()
+
     def heal(self) -> None:
         """Carry new connections again. Those that have lost something stay silent."""
         with self._lock:
-            self._is_silent = False
+            self._is_silent = self._is_closed = False
 
     def break_at_next_commit(self, words: bytes = COMMIT) -> None:
         """Let the server hear one more COMMIT, and the connection break instead of the answer.
@@ -69,6 +76,11 @@ class Link:
         with suppress(OSError):  # closed
             while True:
                 client, _ = self._listener.accept()
+                with self._lock:
+                    is_closed = self._is_closed
+                if is_closed:
+                    client.close()
+                    continue
                 server = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
                 server.connect(self._target)
                 self._wires.append(Wire(self, client, server))

@@ -51,7 +51,7 @@ class SurvivingBench(Bench):
         self._pump = threading.Thread(target=self._take_reports, name="bench", daemon=True)
 
     def __enter__(self) -> Self:
-        self.executor.lent_to = self._claim.execution
+        self.executor.lent_to, self.executor.origin = self._claim.execution, self.origin
         bench = super().__enter__()
         self._pump.start()
         self.wait_until(lambda: bool(self.executor.slots))

@@ -53,13 +53,16 @@ class Hosts:
             "model_storage": {"use": "sql", "url": database},
             "resource_storage": {"use": "objects", **resources},
             "executor": {"use": "celery", "broker": broker, "queue": queue, **settings}}
+        self.variables: dict[str, str] = {}
+        """What runners and workers see of the environment, besides the usual."""
         self._workers: list[subprocess.Popen[bytes]] = []
         self.runner = self._host("runner")
 
-    def worker(self, slots: int = 2, *words: str, **executor: Any) -> subprocess.Popen[bytes]:
-        """Another ``aria worker``, which may not be ready yet."""
+    def worker(self, slots: int = 2, *words: str, database: str = "",
+               **executor: Any) -> subprocess.Popen[bytes]:
+        """Another ``aria worker``, which may not be ready yet; `database` is its own way to the rows."""
         command = [sys.executable, "-m", "aria_core", "worker", "--slots", str(slots), *words]
-        return self._start(self._host(f"worker {len(self._workers)}", **executor), command)
+        return self._start(self._host(f"worker {len(self._workers)}", database, **executor), command)
 
     def app_worker(self, module: str, *words: str, **executor: Any) -> subprocess.Popen[bytes]:
         """Another worker of somebody's own Celery app, whose code is `module`; see `worker`."""
@@ -70,8 +73,8 @@ class Hosts:
     def _start(self, place: Path, command: Sequence[str]) -> subprocess.Popen[bytes]:
         with (place / "log").open("wb") as log:
             process = subprocess.Popen(  # nosec B603 # our own command; no shell
-                [*as_worker_user(), *command], cwd=place, env=_environment(place), stdout=log, stderr=log,
-                start_new_session=True)
+                [*as_worker_user(), *command], cwd=place, env=_environment(place) | self.variables,
+                stdout=log, stderr=log, start_new_session=True)
         sys.stderr.write(f"{' '.join(command[2:])}: pid {process.pid} in {place}\n")
         self._workers.append(process)
         return process
@@ -85,8 +88,8 @@ class Hosts:
         place = host or self.runner
         return subprocess.Popen(  # nosec B603 # our own command; no shell
             [sys.executable, "-m", "aria_core", *words], cwd=place, text=True,
-            env=_environment(place) | variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True)
+            env=_environment(place) | self.variables | variables,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
 
     def close(self) -> None:
         """End all workers."""
@@ -101,12 +104,14 @@ class Hosts:
                 each.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def _host(self, name: str, **executor: Any) -> Path:
+    def _host(self, name: str, database: str = "", **executor: Any) -> Path:
         place = self.directory / name
         place.mkdir()
         file = place / "aria.toml"
         file.touch(mode=0o600)
-        file.write_text(_toml({**self._config, "executor": {**self._config["executor"], **executor},
+        rows = {**self._config["model_storage"], **({"url": database} if database else {})}
+        file.write_text(_toml({**self._config, "model_storage": rows,
+                               "executor": {**self._config["executor"], **executor},
                                "plugins": {"directory": str(place / "plugins")}}))
         if name != "runner" and os.geteuid() == 0:
             for each in (place, file):
@@ -118,15 +123,17 @@ class Site(Hosts):
     """Hosts with a queue and a directory of files of their own, and an application where the runner lives."""
 
     def __init__(self, database: str, broker: str, **settings: Any) -> None:
+        self.database = database
+        """Where the server itself listens, which not every user can reach."""
         self._link = Link(database)  # PostgreSQL's own socket lies where other users may not go
         self.queue = f"aria-{secrets.token_hex(4)}"
         files = {"use": "file", "directory": "", "shared": True}
         super().__init__(self._link.through, files, broker, self.queue, **settings)
         self.application = Application(Config.load(directory=self.runner))
 
-    def _host(self, name: str, **executor: Any) -> Path:
+    def _host(self, name: str, database: str = "", **executor: Any) -> Path:
         self._config["resource_storage"]["directory"] = str(self.shared)
-        return super()._host(name, **executor)
+        return super()._host(name, database, **executor)
 
     def close(self) -> None:
         """End all workers, and what the runner has opened."""

@@ -10,7 +10,7 @@ from aria_core.testing.faulty import FaultyExecutor, FaultyLedger, FaultyStorage
 
 TABLES = {"service_template", "node_template", "service", "node", "relationship", "interface", "operation",
           "parameter", "attribute", "execution", "task", "attempt", "claimed_call", "log", "plugin"}
-SET_BY_OTHERS = {"api", "name", "lent_to", "reach", "poll_interval"}
+SET_BY_OTHERS = {"api", "name", "lent_to", "origin", "reach", "poll_interval"}
 """What is no method, or what whoever uses them sets."""
 
 

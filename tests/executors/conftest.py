@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from aria_core.testing.brokers import Broker
 from aria_core.testing.worker_hosts import Site
 
 
@@ -31,3 +32,10 @@ def make_site_on(request: pytest.FixtureRequest) -> Iterator[Callable[..., Site]
 def make_site(request: pytest.FixtureRequest, make_site_on: Callable[..., Site]) -> Callable[..., Site]:
     """`make_site_on` each of the brokers."""
     return partial(make_site_on, request.param)
+
+
+@pytest.fixture
+def site_broker(request: pytest.FixtureRequest) -> Broker:
+    """The broker of `make_site`, for tests that kill it and start it again."""
+    broker: Broker = request.getfixturevalue(request.node.callspec.params["make_site"])
+    return broker

@@ -22,7 +22,15 @@ from aria_core import Actor, Call, CallRef, ConfigurationError, Environment, Sec
 from aria_core.testing.brokers import Broker
 from aria_plugins.executors.celery import CeleryExecutor, aria_executor
 from aria_plugins.executors.celery.connections import Listener, make_app
-from aria_plugins.executors.celery.messages import Posting
+from aria_plugins.executors.celery.messages import (
+    LONGEST_GRACE,
+    MOST_SLOTS,
+    ORDERS,
+    WORKERS,
+    Posting,
+    announcement,
+    termination,
+)
 from aria_plugins.executors.celery.presence import Presence
 from aria_plugins.executors.celery.publishing import Publisher
 
@@ -51,9 +59,11 @@ class Calls:
 
     def __init__(self) -> None:
         self.ended: list[tuple[CallRef, float]] = []
+        self.origins: set[str] = set()
 
-    def terminate(self, ref: CallRef, grace: float) -> bool:
+    def terminate(self, ref: CallRef, grace: float, origin: str) -> bool:
         self.ended.append((ref, grace))
+        self.origins.add(origin)
         return True
 
 
@@ -72,7 +82,7 @@ def inbox() -> Inbox:
 @pytest.fixture
 def executor(broker: Broker, inbox: Inbox) -> Iterator[CeleryExecutor]:
     executor = CeleryExecutor(Secret(broker.url), queue=f"aria-{secrets.token_hex(4)}")
-    executor.lent_to = 5
+    executor.lent_to, executor.origin = 5, "f00"
     executor.open(inbox)
     yield executor
     executor.close(1.0)
@@ -216,7 +226,47 @@ def test_an_order_to_end_a_call_arrives(executor: CeleryExecutor) -> None:
     wait_until(lambda: executor.slots == 1)
     assert executor.terminate(CallRef(5, 6, 7), 2.5)
     wait_until(lambda: calls.ended == [(CallRef(5, 6, 7), 2.5)])
+    assert calls.origins == {"f00"}
     presence.close()
+
+
+def say(executor: CeleryExecutor, exchange: str, *bodies: dict[str, Any]) -> None:
+    """What anybody might say who may write to the broker."""
+    app = executor.app()
+    with app.connection_for_write() as connection:
+        Publisher(app, connection).publish([Posting(exchange, executor.queue, each) for each in bodies])
+
+
+def test_what_is_no_order_of_ours_ends_nothing_and_deafens_nobody(executor: CeleryExecutor) -> None:
+    presence, calls = opened_presence(executor, 1)
+    wait_until(lambda: executor.slots == 1)
+    right = termination(CallRef(5, 6, 7), "f00", 1.0)
+    say(executor, ORDERS, {}, {**right, "origin": None}, {**right, "grace": float("nan")},
+        {**right, "grace": True}, {**right, "grace": "1"}, {**right, "task": "6"}, {**right, "order": "tidy"},
+        {**right, "grace": 10**400, "attempt": 8}, {**right, "grace": -1, "attempt": 9})
+    wait_until(lambda: len(calls.ended) == 2)
+    assert calls.ended == [(CallRef(5, 6, 8), LONGEST_GRACE), (CallRef(5, 6, 9), 0.0)]
+    presence.close()
+
+
+def test_what_is_told_of_workers_is_believed_within_limits(
+        executor: CeleryExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aria_plugins.executors.celery.executor.MOST_WORKERS", 3)
+    right = announcement("one", 3, [executor.queue])
+
+    def hears() -> bool:
+        say(executor, WORKERS, {**right, "slots": True}, {**right, "slots": -5}, {**right, "slots": 1.5},
+            {**right, "worker": ""}, {**right, "worker": "x" * 256}, {**right, "queues": executor.queue},
+            {**right, "queues": [executor.queue, ["deep"]]}, {**right, "worker": "huge", "slots": 10**300},
+            right)
+        return executor.slots > 0  # else said again: nobody has listened perhaps
+
+    wait_until(hears)
+    wait_until(lambda: executor.slots == executor.slots_of(executor.queue) == 3 + MOST_SLOTS)
+    say(executor, WORKERS, *({**right, "worker": name} for name in ("two", "three", "four")))
+    wait_until(lambda: executor.slots == 6 + MOST_SLOTS)
+    say(executor, WORKERS, {**right, "slots": 0})
+    wait_until(lambda: executor.slots == 3 + MOST_SLOTS)
 
 
 def test_both_ends_find_each_other_again_after_the_broker_died(

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from aria_core import TemplateBuilder, call, create_service, store_template
+from aria_core import TemplateBuilder, call, create_service, script, store_template
 from aria_core.testing.bench import OPERATIONS, is_alive
 from aria_core.testing.graphs import SERVICE, graphs_template
 from aria_core.testing.sent_calls import wait_until
 from aria_core.testing.worker_hosts import Site
+from aria_plugins.cli.root import aria
 
 A_MINUTE = 60.0
 CANCELS_WITHIN = 2.0
@@ -73,4 +78,44 @@ def test_a_cancel_from_elsewhere_ends_what_a_worker_runs(site: Site) -> None:
     assert time.monotonic() - began <= CANCELS_WITHIN
     runner.communicate(timeout=30)
     cancel.communicate(timeout=30)
+    assert model.execution.get(execution).state == "cancelled"
+
+
+CLIMBS = """#!/bin/sh
+trap 'exit 1' TERM
+setsid sh -c 'echo $$ >>"$1"; while :; do sleep 1; done' daemon "$pids" &
+echo $$ >>"$pids"
+while :; do sleep 0.1; done
+"""
+
+
+def test_a_script_and_what_it_started_are_gone_two_seconds_after_the_command_to_cancel(
+        site: Site, tmp_path: Path) -> None:
+    (tmp_path / "climb.sh").write_text(CLIMBS)
+    pids = site.shared / "pids"
+    builder = TemplateBuilder("climbing")
+    builder.node("one", operations={"create": script("climb.sh", pids=str(pids))})
+    model, resource = site.application.model_storage, site.application.resource_storage
+    create_service(model, store_template(model, resource, builder.load(tmp_path)), "climbing")
+    site.worker(1)
+    runner = site.aria("executions", "start", "climbing", "install")
+    wait_until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
+    running = [int(each) for each in pids.read_text().split()]
+    execution = model.execution.list().items[0].id
+
+    def gone_at() -> float:
+        wait_until(lambda: not any(map(is_alive, running)))
+        return time.monotonic()
+
+    with ThreadPoolExecutor(1) as background:
+        gone = background.submit(gone_at)
+        began = time.monotonic()
+        # In this process: a loaded machine takes a second and more until a new one can say anything.
+        done = CliRunner().invoke(aria, ["--config", str(site.runner / "aria.toml"), "executions", "cancel",
+                                         str(execution)])
+        took = gone.result() - began
+    sys.stderr.write(f"gone {took:.2f} s after the command\n")
+    assert done.exit_code == 0, done.output
+    assert took <= CANCELS_WITHIN
+    runner.communicate(timeout=30)
     assert model.execution.get(execution).state == "cancelled"

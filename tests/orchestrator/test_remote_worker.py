@@ -222,6 +222,45 @@ def test_a_terminated_call_ends_with_all_it_started(
     assert not worker.terminate(ref, 1.0)
 
 
+def test_an_order_for_a_call_that_another_database_numbers_alike_ends_nothing(
+        calls: SentCalls, make_worker: MakeWorker, in_background: ThreadPoolExecutor, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    ref, = calls.send(calls.task("hang", pids=str(pids)))
+    worker, origin = make_worker(), origin_of(calls.service)
+    run = in_background.submit(worker.run, ref, origin)
+    started = pids_in(pids)
+    assert not worker.terminate(ref, 0.0, "f00")
+    assert all(map(is_alive, started))
+    assert worker.terminate(ref, 0.0, origin)
+    assert run.result(30)
+    assert not any(map(is_alive, started))
+
+
+def test_an_order_finds_its_call_while_a_second_message_about_it_is_looked_into(
+        calls: SentCalls, make_worker: MakeWorker, in_background: ThreadPoolExecutor, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    ref, = calls.send(calls.task("hang", pids=str(pids)))
+    worker = make_worker(slots=2)
+    run = in_background.submit(worker.run, ref)
+    started = pids_in(pids)
+    is_over = threading.Event()
+
+    def repeat() -> None:
+        while not is_over.is_set():
+            worker.run(ref)
+
+    again = [in_background.submit(repeat) for _ in range(4)]
+    began = time.monotonic()
+    for _ in range(20):
+        worker.terminate(ref, 0.0)
+    wait_until(lambda: not any(map(is_alive, started)))
+    assert time.monotonic() - began < 2.0
+    is_over.set()
+    assert run.result(30)
+    for each in again:
+        each.result(30)
+
+
 def test_a_cancel_of_the_execution_ends_the_call(
         calls: SentCalls, make_worker: MakeWorker, in_background: ThreadPoolExecutor, tmp_path: Path) -> None:
     pids = tmp_path / "pids"

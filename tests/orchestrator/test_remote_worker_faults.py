@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,45 @@ def test_the_wrappers_of_the_worker_go_around_operations(
         assert worker.run(ref)
     assert calls.report(ref) == Succeeded(ref, {"file": str(file)})
     assert file.read_text() == "before\nafter\n"
+
+
+@contextmanager
+def installs_last(plugins: Path) -> Iterator[None]:
+    """A block in which every install into this directory waits."""
+    plugins.mkdir()
+    with (plugins / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.mark.parametrize("how", ["order", "cancel", "close"])
+def test_a_call_whose_plugin_is_being_installed_ends_at_once(
+        calls: SentCalls, resource_storage: ResourceStorage, in_background: ThreadPoolExecutor,
+        tmp_path: Path, how: str) -> None:
+    here = PluginManager(calls.model, tmp_path / "runner", resources=resource_storage)
+    there = PluginManager(calls.model, tmp_path / "worker", resources=resource_storage)
+    plugin = here.install(write_wagon(tmp_path / "greeter.wgn"))
+    ref, other = calls.send(*(calls.task("greet", function="greeter:greet", values={"plugin_id": plugin.id})
+                              for _ in range(2)))
+    worker = RemoteWorker(calls.model, resource_storage, there, slots=1)
+    worker.open()
+    with installs_last(tmp_path / "worker"):
+        run = in_background.submit(worker.run, ref)
+        wait_until(lambda: calls.row(ref) is not None)
+        if how == "order":
+            wait_until(lambda: worker.terminate(ref, 30.0))
+        elif how == "cancel":
+            calls.model.ledger.request_cancel(ref.execution)
+        else:
+            worker.close(0.0)
+        assert run.result(10)
+        ended = calls.report(ref)
+        assert isinstance(ended, Lost)
+        assert ended.reason == "terminated"
+    if how == "order":  # the install went on, and the next call has it
+        assert worker.run(other)
+        assert isinstance(calls.report(other), Succeeded)
+    worker.close(5.0)
 
 
 def test_a_plugin_is_installed_on_the_worker_when_it_is_needed_and_once(

@@ -23,6 +23,8 @@ DEFAULT_QUEUE = "aria"
 POLL_INTERVAL = 5.0
 GONE_AFTER = 15.0
 """Seconds without a word after which a worker is counted no more; see `messages.TELLS_EVERY`."""
+MOST_WORKERS = 10_000
+"""Workers that are counted: whoever may write to the broker may tell of any number."""
 
 _SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss", "amqp": "amqp",
             "amqps": "amqps"}
@@ -133,7 +135,7 @@ class CeleryExecutor(Executor):
         """Tell the workers to end the call; whose it is ends it, with all that the attempt has started."""
         if self._sender is None or self._is_closed:
             return False
-        order = Posting(messages.ORDERS, self.queue, messages.termination(ref, grace))
+        order = Posting(messages.ORDERS, self.queue, messages.termination(ref, self.origin, grace))
         self._sender.put([(("terminate", ref), order)])
         return True
 
@@ -170,6 +172,8 @@ class CeleryExecutor(Executor):
             worker, slots, queues = told
             queues &= {self.queue, *self.queues.values()}
             if slots and queues:
+                if worker not in self._workers and len(self._workers) >= MOST_WORKERS:
+                    return
                 self._workers[worker] = _Worker(slots, queues, monotonic())
             else:
                 self._workers.pop(worker, None)

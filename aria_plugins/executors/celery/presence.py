@@ -20,8 +20,8 @@ from aria_plugins.executors.celery.messages import TELLS_EVERY, Posting, wake_ke
 class Ends(Protocol):
     """Ends running calls."""
 
-    def terminate(self, ref: CallRef, grace: float) -> bool:
-        """See `Executor.terminate`."""
+    def terminate(self, ref: CallRef, grace: float, origin: str) -> bool:
+        """See `Executor.terminate`; only a call of this origin."""
 
 
 class Presence:
@@ -73,8 +73,8 @@ class Presence:
             self._tell()
 
     def _hear(self, _: str, said: Mapping[str, Any]) -> None:
-        ref, grace = messages.ref_of(said), said.get("grace")
-        if said.get("order") == "tell":
+        order = messages.told_termination(said)
+        if order is not None:
+            self._calls.terminate(order.ref, order.grace, order.origin)
+        elif said.get("order") == "tell":
             self._tell()
-        elif said.get("order") == "terminate" and ref is not None and isinstance(grace, (int, float)):
-            self._calls.terminate(ref, max(float(grace), 0.0))

@@ -18,10 +18,10 @@ from aria_core import (
     has_expression,
 )
 
-from .functions import Context, Functions, called
+from .functions import Context, Functions, Names, called
 from .members import Parameter, properties_of
 from .problems import Place, Problems, TemplateError, hint
-from .scalars import is_scalar, takes, value_of
+from .scalars import in_canonical, is_scalar, number_in, number_schema, takes, value_of
 from .schemas import ANY, Schema
 from .translation import Later
 from .values import MAX_DEPTH, Mapping, Scalar, Sequence, Value, boolean, described, place_of, plain, resolved
@@ -200,6 +200,13 @@ class Converter:
             self._problems.add(place_of(value), f"{what} is {described(value)}; its type {schema.name} takes "
                                f"{accepted}")
             return None
+        number, needed = number_in(value.text), number_schema(schema.data)
+        if number is not None and needed is not None:
+            self.convert(Scalar(value.mark, number.text, number.value), needed, f"the number of {what}",
+                         Context(Names()))
+        for constraint in schema.constraints:
+            self._check_constraint(place_of(value), in_canonical(value, schema.data),
+                                   in_canonical(constraint, schema.data), "float", what, described(value))
         return value.text
 
     def _range(self, value: Value, schema: Schema, what: str) -> Any:

@@ -79,8 +79,8 @@ class Declarations:
         schema = member.schema
         for each in (schema, schema.entry, schema.key):
             if each is not None and each.name == SCALAR:
-                self._problems.add(member.place, f"{what} has the type scalar, which has no units; derive a data "
-                                   "type from it that has some")
+                self._problems.add(member.place, f"{what} has the type scalar, which has no units; it takes "
+                                   "a data type that is derived from it and has some")
         if member.default is not None and not self._is_dynamic(member.default):
             self._converter.convert(member.default, schema, f"the default of {what}", context)
 

@@ -63,7 +63,7 @@ _ATOMS: dict[str, _Atom] = {
     "filled": (lambda value: not is_null(value), "anything but null"),
     "text": (_is_text, "text"),
     "word": (_is_word, "text"),
-    "status": (lambda value: text(value) in _STATUSES, f"one of {', '.join(_STATUSES)}"),
+    "status": (lambda value: (text(value) or "").lower() in _STATUSES, f"one of {', '.join(_STATUSES)}"),
     "name": (_is_name, "a name"),
     "bool": (_is_bool, "true or false"),
     "number": (_is_number, "a number"),
@@ -131,6 +131,8 @@ class Grammar:
             self._refuse(value, what, "a map")
             return
         for name, each in value.entries.items():
+            if not name and not self._nulls:
+                self._refuse(value.keys[name], f"a name in {what}", "one that is not empty")
             shown = _SHOWN.get(shape, shape)
             what_each = f"`{name}` of {what}" if shape in _ATOMS else f"the {shown} `{name}`"
             self.check(each, shape, what_each, value.keys[name])

@@ -56,9 +56,9 @@ _TABLE: dict[str, Entity] = {
                           "members": "[name]"}, empty=True),
     "policy type": Entity({**_TYPE, "properties": "{property}", "targets": "[name]",
                            "triggers": "{trigger}"}, empty=True),
-    "property": Entity(_PROPERTY),
+    "property": Entity(_PROPERTY, short="any"),
     "attribute": Entity(_ATTRIBUTE),
-    "schema": Entity({**_SCHEMA, "metadata": "{any}", "required": "bool", "default": "any"}, ("type",),
+    "schema": Entity({**_SCHEMA, "metadata": "{any}", "required": "bool", "default": "any"},
                      short="name"),
     "capability definition": Entity({
         **_COMMON, "type": "name", "properties": "{property}", "attributes": "{attribute}",
@@ -66,8 +66,9 @@ _TABLE: dict[str, Entity] = {
     "requirement definition": Entity({
         **_COMMON, "capability": "name", "node": "name", "relationship": "relationship definition",
         "node_filter": "any", "count_range": "range", "direct_only": "bool"}, short="name"),
-    "relationship definition": Entity({**_COMMON, "type": "name", "properties": "{any}", "attributes": "{any}",
-                                       "interfaces": "{interface}"}, short="name"),
+    "relationship definition": Entity({
+        **_COMMON, "type": "name", "properties": "{any}", "attributes": "{any}",
+        "interfaces": "{interface}"}, short="name"),
     "interface": Entity({**_COMMON, "type": "name", "inputs": "{argument}", "operations": "{operation}",
                          "notifications": "{any}"}, empty=True),
     "operation": Entity({**_COMMON, "inputs": "{argument}", "outputs": "{any}",
@@ -118,6 +119,6 @@ VERSION = "tosca_2_0"
 TABLE_2_0: Table = MappingProxyType(_TABLE)
 
 PROFILES_2_0 = MappingProxyType({
-    f"{name}:{version}": "tosca-simple-1.3" for name in ("org.oasis-open.simple", "org.oasis-open.tosca.simple")
-    for version in ("2.0", "2.1")} | {"aria-1.0": "aria-1.0"})
+    "org.oasis-open.simple:2.0": "tosca-simple-1.3", "org.oasis-open.tosca.simple:2.0": "tosca-simple-1.3",
+    "aria-1.0": "aria-1.0"})
 """Name of a profile that an import of 2.0 names -> the profile that ships with the loader."""

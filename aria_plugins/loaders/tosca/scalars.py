@@ -1,17 +1,19 @@
 """The scalars of TOSCA 2.0: numbers with units that their data type declares.
 
-A data type that comes from ``scalar`` says which units it has and what each is worth: ``units`` with any number of
-them, or one unit and the ``prefixes`` that may stand before it. One is worth 1: it is the canonical one.
+A data type that comes from ``scalar`` says which units it has and what each is worth: ``units`` with any
+number of them, or one unit and the ``prefixes`` that may stand before it. One is worth 1: the canonical one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from .problems import Problems, listed, suggestion
+from .schemas import Schema, schema_of
 from .types import Type
-from .values import Mapping, Scalar, Value, field, fields, key_of, place_of, text
+from .values import Mapping, Scalar, Sequence, Value, field, fields, key_of, place_of, resolved, text
 
 SCALAR = "scalar"
 KEYS = ("units", "prefixes", "canonical_unit", "data_type")
@@ -33,6 +35,28 @@ def value_of(written: str, type_: Type) -> float | None:
     return float(match[1]) * worth
 
 
+def number_in(written: str) -> Scalar | None:
+    """The number before the unit."""
+    match = _WRITTEN.fullmatch(written)
+    return None if match is None else Scalar(None, match[1], resolved(match[1]))
+
+
+def number_schema(type_: Type) -> Schema | None:
+    """What the number before the unit must be; None: any."""
+    value = _inherited(type_, "data_type")
+    return None if value is None else schema_of(Mapping(value.mark, {"type": value}, {}), type_.types)
+
+
+def in_canonical(value: Value, type_: Type) -> Any:
+    """A value, or one of a constraint, with the canonical unit's number for each text that has a unit."""
+    if isinstance(value, Mapping):
+        return {name: in_canonical(each, type_) for name, each in value.entries.items()}
+    if isinstance(value, Sequence):
+        return [in_canonical(each, type_) for each in value.items]
+    found = value_of(value.text, type_)
+    return value.value if found is None else found
+
+
 def takes(type_: Type) -> str:
     """What its values look like, for sentences."""
     number = "a whole number" if _number(type_) == "integer" else "a number"
@@ -50,7 +74,7 @@ def units_of(type_: Type) -> dict[str, float]:
 
 def _worths(value: Value | None) -> dict[str, float]:
     return {name: float(each.value) for name, each in fields(value).items()
-            if isinstance(each, Scalar) and _is_number(each)}
+            if isinstance(each, Scalar) and isinstance(each.value, (int, float)) and _is_number(each)}
 
 
 def _inherited(type_: Type, key: str) -> Value | None:
@@ -87,8 +111,8 @@ def check_scalar(type_: Type, problems: Problems) -> None:
     given = [key for key in KEYS if key in type_.body.entries]
     if not is_scalar(type_):
         for key in given:
-            problems.add(place_of(key_of(type_.body, key)), f"data type `{type_.name}` has `{key}`, which takes a "
-                         "data type that is derived from scalar")
+            problems.add(place_of(key_of(type_.body, key)), f"data type `{type_.name}` has `{key}`, which "
+                         "takes one that is derived from scalar")
         return
     for value, sentence in (*_data_type(type_), *_tables(type_), *_canonical(type_)):
         problems.add(place_of(value), f"{sentence} of data type `{type_.name}`")
@@ -100,9 +124,11 @@ def _data_type(type_: Type) -> Iterator[tuple[Value, str]]:
         return
     native = _native_of(value, type_)
     if native not in _NUMBERS:
-        yield value, f"`{text(value)}` is no number: integer, float or one derived from them is the `data_type`"
+        yield value, (f"`{text(value)}` is no number, as integer, float and what is derived from them are, "
+                      "for the `data_type`")
     elif is_scalar(type_.parent) and type_.parent is not None and native != _number(type_.parent):
-        yield value, f"`{text(value)}` is no {_number(type_.parent)}, as that of its parent is, for the `data_type`"
+        yield value, (f"`{text(value)}` is no {_number(type_.parent)}, as that of its parent is, for the "
+                      "`data_type`")
 
 
 def _tables(type_: Type) -> Iterator[tuple[Value, str]]:
@@ -136,7 +162,7 @@ def _canonical(type_: Type) -> Iterator[tuple[Value, str]]:
     single = [name for name, worth in units.items() if worth == 1]
     name = text(value)
     if value is not None and name not in units:
-        yield value, f"the canonical unit `{name}` is none of the units" + suggestion(name or "", units, "they")
+        yield value, f"the canonical unit `{name}` is none of the units" + suggestion(name or "", units)
     elif value is not None and name not in single:
         yield value, f"the canonical unit `{name}` is worth {units[name or '']}, not 1, among the units"
     elif units and not single:

@@ -17,17 +17,19 @@ _EVALUATED = frozenset({"get_input", "concat", "join", "token", "get_artifact"})
 _REFERENCES = frozenset({"get_property", "get_attribute"})
 _OTHERS = frozenset({
     "and", "or", "not", "xor", "equal", "greater_than", "greater_or_equal", "less_than", "less_or_equal",
-    "valid_values", "in_range", "matches", "has_suffix", "has_prefix", "contains", "has_entry", "has_key",
-    "has_all_entries", "has_all_keys", "has_any_entry", "has_any_key", "length", "union", "intersection", "sum",
-    "difference", "product", "quotient", "remainder", "round", "floor", "ceil", "value", "node_index",
+    "valid_values", "matches", "has_suffix", "has_prefix", "contains", "has_entry", "has_key",
+    "has_all_entries", "has_all_keys", "has_any_entry", "has_any_key", "length", "union", "intersection",
+    "sum", "difference", "product", "quotient", "remainder", "round", "floor", "ceil", "value", "node_index",
     "relationship_index", "available_allocation"})
 """Functions of TOSCA 2.0 that have no effect yet but in validation clauses."""
 _COMPARED = MappingProxyType({
     "equal": "equal", "greater_than": "greater_than", "greater_or_equal": "greater_or_equal",
     "less_than": "less_than", "less_or_equal": "less_or_equal", "valid_values": "valid_values",
-    "in_range": "in_range", "matches": "pattern"})
+    "matches": "pattern"})
 """Function of a validation clause -> constraint of 1.3."""
-_LENGTHS = MappingProxyType({"equal": "length", "greater_or_equal": "min_length", "less_or_equal": "max_length"})
+_LENGTHS = MappingProxyType({
+    "equal": "length", "greater_or_equal": "min_length", "less_or_equal": "max_length"})
+_NO_BOOLEANS = frozenset({"true", "false", "yes", "no", "on", "off"})
 _NATIVE = MappingProxyType({"nil": "null", "bytes": "string"})
 
 Turn = Callable[[Value], Value]
@@ -87,7 +89,9 @@ class Translation:
             if not isinstance(value, Mapping):
                 return value
             entries = {_unescaped(name): turn(each) for name, each in value.entries.items()}
-            return Mapping(value.mark, entries, {_unescaped(name): each for name, each in value.keys.items()})
+            keys = {(new := _unescaped(name)): each if new == name else Scalar(each.mark, new, new)
+                    for name, each in value.keys.items()}
+            return Mapping(value.mark, entries, keys)
         return turned
 
     # --- imports
@@ -104,10 +108,9 @@ class Translation:
                                f"{listed(PROFILES_2_0)}; other files are imported with `url`"
                                + suggestion(name, PROFILES_2_0))
         file = Scalar(profile.mark, known or "", known or "")
-        shown = self._map(value, {"profile": lambda _: file},
-                          {"profile": "file", "namespace": "namespace_prefix"},
-                          leave_out=("metadata", "description", "repository"))
-        return shown
+        return self._map(value, {"profile": lambda _: file},
+                         {"profile": "file", "namespace": "namespace_prefix"},
+                         leave_out=("metadata", "description", "repository"))
 
     # --- types
 
@@ -118,20 +121,26 @@ class Translation:
             "properties": definitions, "attributes": definitions, "validation": self._validation,
             "derived_from": _native, "data_type": _native,
             "key_schema": self._schema, "entry_schema": self._schema,
-            "capabilities": self._named(self._typed), "requirements": self._named(self._requirement_definition),
+            "capabilities": self._named(self._typed),
+            "requirements": self._named(self._requirement_definition),
             "interfaces": self._named(self._interface), "artifacts": self._named(self._artifact)},
             {"validation": "constraints", "valid_source_node_types": "valid_source_types",
              "valid_target_node_types": "valid_target_types"},
             leave_out=("valid_relationship_types", "valid_capability_types"))
 
     def _definition(self, value: Value) -> Value:
-        """A property, attribute, input or output; one with a fixed value takes no other."""
+        """A property or attribute; a fixed value is all that the short form has, and takes no other."""
+        if not isinstance(value, Mapping):
+            return self._fixed(_map_of(value, "value", self.value(value)))
         turned = self._map(value, {
             "type": _native, "validation": self._validation, "key_schema": self._schema,
             "entry_schema": self._schema, "default": self.value, "value": self.value},
             {"validation": "constraints"}, leave_out=("external_schema",))
+        return self._fixed(turned)
+
+    def _fixed(self, turned: Value) -> Value:
         fixed = field(turned, "value")
-        if isinstance(turned, Mapping) and fixed is not None and field(turned, "type") is not None:
+        if isinstance(turned, Mapping) and fixed is not None:
             constraints = [*items(field(turned, "constraints")), _map_of(fixed, "equal", fixed)]
             turned.entries["constraints"] = Sequence(fixed.mark, constraints)
             turned.entries["default"] = turned.entries.pop("value")
@@ -171,17 +180,17 @@ class Translation:
         parameters = self._named(self._parameter)
         return self._map(value, {
             "inputs": parameters, "outputs": parameters,
-            "node_templates": self._named(self._node), "relationship_templates": self._named(self._relationship),
+            "node_templates": self._named(self._node),
+            "relationship_templates": self._named(self._relationship),
             "groups": self._named(self._group), "policies": self._named(self._group),
             "substitution_mappings": self._substitution}, leave_out=("metadata",))
 
     def _parameter(self, value: Value) -> Value:
         if isinstance(value, Mapping) and value.entries.keys() & {"type", "value", "default", "description"}:
-            turned = self._map(value, {
+            return self._map(value, {
                 "type": _native, "validation": self._validation, "key_schema": self._schema,
                 "entry_schema": self._schema, "default": self.value, "value": self.value},
-                {"validation": "constraints"}, leave_out=("external_schema", "mapping"))
-            return turned
+                {"validation": "constraints"}, leave_out=("external_schema",))
         return _map_of(value, "value", self.value(value))
 
     def _node(self, value: Value) -> Value:
@@ -241,7 +250,7 @@ class Translation:
         if name in _REFERENCES and (path := _path(given)) is not None:
             return _map_of(value, name, path)
         self._check_function(value, name)
-        self._problems.warn(place_of(value), f"the function `${name}` is not evaluated here yet; there is no value")
+        self._problems.warn(place_of(value), f"the function `${name}` is not evaluated yet; it has no value")
         return Later(value.mark, {}, {})
 
     def _check_function(self, value: Mapping, name: str) -> None:
@@ -299,7 +308,12 @@ def _unescaped(name: str) -> str:
 
 
 def _unescaped_text(value: Scalar) -> Scalar:
+    """The value; of booleans 2.0 knows ``true`` and ``false`` alone, all other words are text."""
     written = text(value)
+    if isinstance(value.value, bool) and value.text not in ("true", "false"):
+        written = value.text
+    if written is not None and written.lower() in _NO_BOOLEANS:
+        return Scalar(value.mark, f"'{written}'", written)
     return Scalar(value.mark, value.text, written[1:]) if written and written.startswith("$$") else value
 
 
@@ -325,8 +339,10 @@ def _path(arguments: Value) -> Value | None:
         return None
     if words[0] == "SELF" and words[1] in ("TARGET", "SOURCE"):
         steps, words = steps[1:], words[1:]
-    if words[1] == "RELATIONSHIP" and "TARGET" in words and words.index("TARGET") == 3:
-        steps, words = [steps[0], steps[2], *steps[4:]], [words[0], words[2], *words[4:]]
+    if words[1] == "RELATIONSHIP" and len(steps) > 3:
+        first = isinstance(steps[3], Scalar) and steps[3].value == 0  # of several requirements of one name
+        if words[3 + first:4 + first] == ["TARGET"]:
+            steps, words = [steps[0], steps[2], *steps[4 + first:]], [words[0], words[2], *words[4 + first:]]
     steps = [each for each, word in zip(steps, words, strict=True) if word != "CAPABILITY"]
     if any(text(each) in ("RELATIONSHIP", "TARGET", "SOURCE", "CAPABILITY") for each in steps[1:]):
         return None

@@ -28,7 +28,8 @@ _SHORTHAND = MappingProxyType({
 
 NATIVE_DATA = (
     "string", "integer", "float", "boolean", "timestamp", "null", "version", "range", "list", "map",
-    "scalar", "scalar-unit.size", "scalar-unit.time", "scalar-unit.frequency", "scalar-unit.bitrate", "any", "secret")
+    "scalar",
+    "scalar-unit.size", "scalar-unit.time", "scalar-unit.frequency", "scalar-unit.bitrate", "any", "secret")
 """The data types that YAML and TOSCA themselves have, and ours for text that is never shown."""
 
 
