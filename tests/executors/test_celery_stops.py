@@ -63,8 +63,8 @@ def ended(runner: subprocess.Popen[str]) -> str:
     return said
 
 
-@pytest.mark.parametrize(("make_site", "number"), [("valkey", signal.SIGTERM), ("rabbitmq", signal.SIGTERM),
-                                                   ("rabbitmq", signal.SIGINT)], indirect=["make_site"])
+@pytest.mark.parametrize(("make_site", "number"), [
+    ("valkey", signal.SIGTERM), ("rabbitmq", signal.SIGINT)], indirect=["make_site"])
 def test_the_first_signal_lets_what_runs_end_and_begins_nothing(
         make_site: MakeSite, number: signal.Signals) -> None:
     site = make_site(poll_interval=A_MINUTE)
@@ -153,6 +153,7 @@ def test_a_stop_while_the_broker_is_away_ends_and_what_ran_is_reported(
 
 # --- cut off
 
+@pytest.mark.parametrize("make_site", ["rabbitmq"], indirect=True)
 def test_a_worker_that_only_the_broker_reaches_runs_nothing_and_others_run_it_all(
         make_site: MakeSite) -> None:
     site = make_site(poll_interval=1.0)
