@@ -66,7 +66,7 @@ OUTPUT = "topology_template: {node_templates: {n: {type: Root}}, outputs: {o: {v
     ("node_types: {A: {capabilities: {c: Nope}}}", "2:36", "there is no such capability type"),
     ("node_types: {A: {requirements: [{r: Nope}]}}", "2:37", "there is no such capability type"),
     ("node_types: {A: {interfaces: {i: {type: Nope}}}}", "2:41", "there is no such interface type"),
-    ("data_types: {D: {derived_from: string, properties: {}}}", "2:40", "cannot have properties"),
+    ("data_types: {D: {derived_from: string, properties: {}}}", "2:32", "cannot have properties"),
     ("topology_template: {node_templates: {n: {properties: {}}}}", "2:38", "node template `n` lacks the "
      "keyname `type`"),
     ("topology_template: {node_templates: {n: {type: Compue}}}", "2:48", "did you mean `Compute`?"),
@@ -141,6 +141,10 @@ OUTPUT = "topology_template: {node_templates: {n: {type: Root}}, outputs: {o: {v
     ("imports: [/etc/passwd]", "2:11", "is an absolute path"),
     ("imports: [service.yaml]", "2:11", "in a loop: service.yaml -> service.yaml"),
     ("imports: [{file: a.yaml, repository: r}]", "2:38", "there is no repository `r`"),
+    ("repositories: {r: 'https://me:key@host/x?token=1'}\nimports: [{file: a.yaml, repository: r}]", "3:11",
+     "`a.yaml` of the repository `r` is at https://host/x, and nothing is fetched from there"),
+    ("repositories: {r: {url: sub}}\nimports: [{file: a.yaml, repository: r}]", "3:18",
+     "there is no file "),
 ])
 def test_a_problem_is_told_where_it_is(refuse, text, place, words):
     assert [each for each in refuse(text) if each.startswith(f"service.yaml:{place}: ")

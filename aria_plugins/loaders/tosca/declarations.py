@@ -131,7 +131,8 @@ class Declarations:
                                "constraints, "
                                "which take a data type that is derived from a native one")
         if type_.native and field(type_.body, "properties") is not None:
-            self._problems.add(place_of(key_of(type_.body, "properties")), f"data type `{type_.name}` is "
+            parent = field(type_.body, "derived_from") or key_of(type_.body, "properties")
+            self._problems.add(place_of(parent), f"data type `{type_.name}` is "
                                "derived from "
                                f"`{type_.native}`, so it cannot have properties")
 

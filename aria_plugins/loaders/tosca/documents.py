@@ -13,7 +13,7 @@ from .keynames import OTHER_NAMES, VERSION_KEY
 from .keynames import TABLES as TABLES_1
 from .keynames_2_0 import TABLE_2_0
 from .keynames_2_0 import VERSION as VERSION_2_0
-from .problems import Kind, Place, Problems, TemplateError, listed, suggestion
+from .problems import Place, Problems, TemplateError, listed, suggestion
 from .profiles import PROFILES, read_profile
 from .translation import Translation
 from .values import Mapping, Scalar, Value, described, field, fields, items, parse, place_of, text
@@ -140,8 +140,8 @@ class Library:
         repository = field(value, "repository")
         prefix = text(field(value, "namespace_prefix")) or ""
         if repository is not None:
-            self._refuse_repository(document, repository)
-        elif name in PROFILES and not self._lies_beside(document, name):
+            name = self._in_repository(document, repository, name, place_of(entry))
+        if repository is None and name in PROFILES and not self._lies_beside(document, name):
             document.imports.append((prefix, self.profile(name), place_of(file)))
         else:
             imported = self._file(document, name, place_of(file))
@@ -171,15 +171,26 @@ class Library:
             return False
         return True
 
-    def _refuse_repository(self, document: Document, repository: Value) -> None:
+    def _in_repository(self, document: Document, repository: Value, name: str, place: Place) -> str:
+        """Where a file of a repository is: nothing is fetched, so it must be a folder beside the template."""
         known = fields(field(document.root, "repositories"))
-        name = text(repository) or ""
-        if name not in known:
-            raise TemplateError(place_of(repository), f"there is no repository `{name}`"
-                                + suggestion(name, known, "the repositories"))
-        self._problems.add(place_of(repository), "imports from repositories are not supported yet; put the "
-                           "file "
-                           "beside the template", Kind.UNSUPPORTED)
+        of = text(repository) or ""
+        if of not in known:
+            raise TemplateError(place_of(repository), f"there is no repository `{of}`"
+                                + suggestion(of, known, "the repositories"))
+        url = text(known[of]) or text(field(known[of], "url")) or ""
+        if "://" in url:
+            raise TemplateError(place, f"`{name}` of the repository `{of}` is at {_shown(url)}, and nothing "
+                                "is fetched from there; put it beside the template")
+        return posixpath.join(url, name)
+
+
+
+def _shown(url: str) -> str:
+    """A URL without the user and the password in it."""
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.partition('?')[0]}"
 
 
 def _unnamed(entry: Value) -> Value:
