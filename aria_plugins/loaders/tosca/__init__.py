@@ -1,11 +1,11 @@
 """TOSCA Simple Profile 1.0 to 1.3 and TOSCA 2.0 in YAML.
 
 A file is read into positioned values (`values`), checked against its version's table of keynames
-(`keynames`, `grammar`; those of 2.0 become such of 1.3 by `translation`), joined with what it imports (`documents`), its types are resolved (`types`,
-`members`, `schemas`, `declarations`), and its topology becomes a service template (`topology`, with
-`conversion` for values, `functions` for expressions, `requirements` for relationships, `operations` for
-implementations, `policies` for plugins and workflows). Every part adds what it finds wrong to one list of
-problems and goes on, so an author sees them all at once.
+(`keynames`, `grammar`), turned into the words of 1.3 if it is of 2.0 (`translation`), joined with what it
+imports (`documents`), its types are resolved (`types`, `members`, `schemas`, `declarations`), and its topology
+becomes a service template (`topology`, with `conversion` for values, `functions` for expressions,
+`requirements` for relationships, `operations` for implementations, `policies` for plugins and workflows).
+Every part adds what it finds wrong to one list of problems and goes on, so an author sees them all at once.
 
 Operations say how they are run (attempts, timeouts, a script's directory and environment) in the
 ``dependencies`` of their implementation; the table is in `operations`. Importing ``aria-1.0`` gives the
