@@ -2,7 +2,7 @@
 
 A file is read into positioned values (`values`), checked against its version's table of keynames
 (`keynames`, `grammar`), turned into the words of 1.3 if it is of 2.0 (`translation`), joined with what it
-imports (`documents`), its types are resolved (`types`, `members`, `schemas`, `declarations`), and its topology
+imports (`documents`), its types are resolved (`types`, `members`, `schemas`, `declarations`), its topology
 becomes a service template (`topology`, with `conversion` for values, `functions` for expressions,
 `requirements` for relationships, `operations` for implementations, `policies` for plugins and workflows).
 Every part adds what it finds wrong to one list of problems and goes on, so an author sees them all at once.
