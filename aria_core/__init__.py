@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from aria_core.hookspecs import hookimpl as hookimpl
     from aria_core.installer import Installer as Installer
     from aria_core.installer import PluginInfo as PluginInfo
+    from aria_core.loader import ImportedFile as ImportedFile
     from aria_core.loader import Loader as Loader
     from aria_core.loader import Read as Read
     from aria_core.logs import logging_as as logging_as
@@ -206,6 +207,7 @@ _HOMES = {
     "Failed": "aria_core.worker.calls",
     "FencedError": "aria_core.exceptions",
     "FutureExecutor": "aria_core.orchestrator.future_executor",
+    "ImportedFile": "aria_core.loader",
     "Inbox": "aria_core.orchestrator.executor",
     "InboxChannel": "aria_core.orchestrator.inbox_channel",
     "Installer": "aria_core.installer",

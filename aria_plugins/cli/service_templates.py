@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
-from .printing import show_fields, show_table, tell
+from .graph import as_format, of_template
+from .graph import show as show_graph
+from .printing import say, show_fields, show_json, show_table, tell
 from .program import Program, pass_program
-from .templates import load
+from .templates import imported, load, stored_or_file
 from .templates import store as store_loaded
+from .validation import INVALID, validate
 
 if TYPE_CHECKING:
     from aria_core import ParameterSpec, ServiceTemplate
@@ -33,17 +36,7 @@ def store(program: Program, template: Path, name: str | None, loader: str | None
     tell(f"service template {row.name} was stored; 'aria services create {row.name} NAME' makes a service")
 
 
-@service_templates.command("validate")
-@click.argument("template", type=click.Path(exists=True, path_type=Path))
-@options.loader
-@pass_program
-def validate(program: Program, template: Path, loader: str | None) -> None:
-    """Say whether the file TEMPLATE could be stored; if not, all that is wrong with it, and where."""
-    from aria_core import check_template
-
-    loaded = load(program, template, loader)
-    check_template(loaded.template)
-    tell(f"{template} is a valid service template: {loaded.template.name}")
+service_templates.add_command(validate)
 
 
 @service_templates.command("list")
@@ -64,35 +57,71 @@ def _row(template: ServiceTemplate) -> dict[str, Any]:
 
 @service_templates.command("show")
 @click.argument("name")
+@options.loader
 @options.as_json
 @pass_program
-def show(program: Program, name: str, as_json: bool) -> None:
-    """Show a template: its inputs, nodes, workflows, outputs and files."""
-    from aria_core import template_spec
+def show(program: Program, name: str, loader: str | None, as_json: bool) -> None:
+    """Show a template: its inputs, nodes, workflows and outputs; NAME is that of a stored one, or a file.
 
-    row = program.model.service_template.get_by_name(name)
-    spec, _ = template_spec(program.model, row)
-    show_fields({**_row(row), "nodes": {each.name: each.type for each in spec.nodes.values()},
+    Of a stored one its services and files are shown, too.
+    """
+    spec = stored_or_file(program, name, loader)
+    rows = program.model.service_template.list(filters={"name": name}).items
+    stored = _row(rows[0]) if rows else {"name": spec.name, "description": spec.description}
+    files = {"files": program.resources.service_template.list(rows[0].id)} if rows else {}
+    show_fields({**stored, "nodes": {each.name: each.type for each in spec.nodes.values()},
                  "inputs": {key: each.type for key, each in spec.inputs.items()},
                  "outputs": {key: each.description for key, each in spec.outputs.items()},
-                 "workflows": {key: each.function for key, each in spec.workflows.items()},
-                 "files": program.resources.service_template.list(row.id)}, as_json)
+                 "workflows": {key: each.function for key, each in spec.workflows.items()}, **files}, as_json)
 
 
 @service_templates.command("inputs")
 @click.argument("name")
+@options.loader
 @options.as_json
 @pass_program
-def inputs(program: Program, name: str, as_json: bool) -> None:
-    """Show which inputs services of a template take."""
-    from aria_core import MASK, template_spec
+def inputs(program: Program, name: str, loader: str | None, as_json: bool) -> None:
+    """Show which inputs services of a template take; NAME is that of a stored one, or a file."""
+    from aria_core import MASK
 
-    spec, _ = template_spec(program.model, program.model.service_template.get_by_name(name))
+    spec = stored_or_file(program, name, loader)
     rows = [{"name": key, "type": each.type, "required": each.required and each.value is None,
              "default": MASK if each.value is not None and is_secret(each) else each.value,
              "description": each.description} for key, each in spec.inputs.items()]
     show_table(rows, ("name", "type", "required", "default", "description"), as_json,
                nothing=f"service template {name} has no inputs")
+
+
+@service_templates.command("import-check")
+@click.argument("template", type=click.Path(exists=True, path_type=Path))
+@options.loader
+@options.as_json
+@pass_program
+def import_check(program: Program, template: Path, loader: str | None, as_json: bool) -> int:
+    """Show what the file TEMPLATE imports, and what those files import, as a tree.
+
+    What is missing, in a loop or wrong in one of the files is told, and the exit code is 2 then.
+    """
+    files, problems = imported(program, template, loader)
+    if as_json:
+        show_json({"files": [each._asdict() for each in files], "problems": problems})
+    else:
+        for each in files:
+            prefix = f", prefix {each.prefix}" if each.prefix else ""
+            tell(f"{'  ' * each.depth}{each.name} ({each.version}{prefix})")
+        for sentence in problems:
+            say(sentence)
+    return INVALID if problems else 0
+
+
+@service_templates.command("graph")
+@click.argument("name")
+@options.loader
+@as_format
+@pass_program
+def graph(program: Program, name: str, loader: str | None, shape: str) -> None:
+    """Draw which node templates require which; NAME is that of a stored template, or a file."""
+    show_graph(of_template(stored_or_file(program, name, loader)), shape)
 
 
 def is_secret(declared: ParameterSpec) -> bool:

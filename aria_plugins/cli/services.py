@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
+from .graph import as_format, of_service
+from .graph import show as show_graph
 from .inputs import read_inputs
 from .printing import say, show_fields, show_table, tell
 from .program import Program, pass_program
@@ -104,6 +106,15 @@ def outputs(program: Program, name: str, as_json: bool) -> None:
     rows = [{**parameter_row(each, None), "value": values[key]}
             for key, each in sorted(service.output_parameters.items())]
     show_table(rows, ("name", "value", "description"), as_json, nothing=f"service {name} has no outputs")
+
+
+@services.command("graph")
+@click.argument("name")
+@as_format
+@pass_program
+def graph(program: Program, name: str, shape: str) -> None:
+    """Draw which nodes of a service require which, and in which states they are."""
+    show_graph(of_service(program.model.service.get_by_name(name)), shape)
 
 
 @services.command("delete")

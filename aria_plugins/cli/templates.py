@@ -10,7 +10,7 @@ from .printing import say
 from .program import Program
 
 if TYPE_CHECKING:
-    from aria_core import LoadedTemplate, Loader, ServiceTemplate, TemplateSpec
+    from aria_core import ImportedFile, LoadedTemplate, Loader, ServiceTemplate, TemplateSpec
 
 YAML_ENDINGS = (".yaml", ".yml")
 
@@ -21,12 +21,38 @@ def load(program: Program, source: Path, loader: str | None = None,
 
     Raises ``LoadError`` with all its problems, ``InvalidInputError`` if no loader recognises it.
     """
-    loaded = _loader(program, source, loader).load(source, _read)
+    loaded = load_silently(program, source, loader)
     for each in loaded.warnings:
         say(f"warning: {each}")
     if name is not None:
         loaded.template.name = name
     return loaded
+
+
+def load_silently(program: Program, source: Path, loader: str | None = None) -> LoadedTemplate:
+    """The same, without a word about its warnings."""
+    return _loader(program, source, loader).load(source, _read)
+
+
+def imported(program: Program, source: Path,
+             loader: str | None = None) -> tuple[list[ImportedFile], list[str]]:
+    """See ``Loader.imported``."""
+    return _loader(program, source, loader).imported(source, _read)
+
+
+def stored_or_file(program: Program, name: str, loader: str | None = None) -> TemplateSpec:
+    """The stored template of this name, or else what the file of this name says.
+
+    Raises ``NotFoundError`` if there is neither, and what `load` raises.
+    """
+    from aria_core import NotFoundError, template_spec
+
+    try:
+        return template_spec(program.model, program.model.service_template.get_by_name(name))[0]
+    except NotFoundError as error:
+        if Path(name).is_file():
+            return load(program, Path(name), loader).template
+        raise NotFoundError(f"{error}, and no file") from None
 
 
 def _loader(program: Program, source: Path, name: str | None) -> Loader:

@@ -14,9 +14,19 @@ policy types ``aria.Plugin``, ``aria.Workflow``, ``aria.Concurrency`` and ``aria
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from aria_core import LoadedTemplate, Loader, LoadError, Read, TemplateSpec, hookimpl, own_code_problems
+from aria_core import (
+    ImportedFile,
+    LoadedTemplate,
+    Loader,
+    LoadError,
+    Read,
+    TemplateSpec,
+    hookimpl,
+    own_code_problems,
+)
 
 from .documents import Document, Library
 from .keynames import VERSION_KEY
@@ -55,6 +65,26 @@ class ToscaLoader(Loader):
             raise LoadError([str(each) for each in problems])
         return LoadedTemplate(template=template, directory=str(source.parent), main_file=source.name,
                               warnings=problems.warnings, missing=missing)
+
+    def imported(self, source: Path, read: Read) -> tuple[list[ImportedFile], list[str]]:
+        """See `Loader.imported`; also what the keynames of each file's version say of it."""
+        problems = Problems()
+        document = None
+        try:
+            document = Library(read, problems).main(source)
+        except TooManyProblemsError:
+            pass  # the last problem says so
+        except RecursionError:
+            problems.add(Place(str(source), 1, 1), "the template is nested too deeply")
+        files = [ImportedFile(str(source), 0)] if document is None else [*_walk(document, 0, "", "")]
+        return files, [str(each) for each in problems]
+
+
+def _walk(document: Document, depth: int, prefix: str, place: str) -> Iterator[ImportedFile]:
+    """A document and what it imports; loops are errors, so this ends."""
+    yield ImportedFile(document.name, depth, document.version, prefix, place)
+    for inner, imported, at in document.imports:
+        yield from _walk(imported, depth + 1, inner, str(at))
 
 
 def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None, list[str]]:
