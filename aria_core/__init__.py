@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from aria_core.application import Application as Application
+    from aria_core.archives import ArchiveBudget as ArchiveBudget
+    from aria_core.archives import ArchiveError as ArchiveError
+    from aria_core.archives import ArchiveMember as ArchiveMember
+    from aria_core.archives import archive_kind as archive_kind
+    from aria_core.archives import archive_members as archive_members
+    from aria_core.archives import zip_members as zip_members
     from aria_core.config import Config as Config
     from aria_core.exceptions import AlreadyExistsError as AlreadyExistsError
     from aria_core.exceptions import AriaError as AriaError
@@ -175,6 +181,9 @@ _HOMES = {
     "Actor": "aria_core.worker.calls",
     "AlreadyExistsError": "aria_core.exceptions",
     "Application": "aria_core.application",
+    "ArchiveBudget": "aria_core.archives",
+    "ArchiveError": "aria_core.archives",
+    "ArchiveMember": "aria_core.archives",
     "AriaError": "aria_core.exceptions",
     "ArtifactSpec": "aria_core.modeling.specification",
     "BUILTIN_WORKFLOWS": "aria_core.orchestrator.builtin",
@@ -282,6 +291,8 @@ _HOMES = {
     "WorkflowSpec": "aria_core.modeling.specification",
     "WorkflowTask": "aria_core.orchestrator.tasks",
     "WrongTypeInputsError": "aria_core.exceptions",
+    "archive_kind": "aria_core.archives",
+    "archive_members": "aria_core.archives",
     "broken_constraints": "aria_core.modeling.constraints",
     "call": "aria_core.modeling.builder",
     "check_inputs": "aria_core.orchestrator.topology",
@@ -330,6 +341,7 @@ _HOMES = {
     "template_spec": "aria_core.orchestrator.topology",
     "token": "aria_core.modeling.expressions",
     "workflow": "aria_core.orchestrator.decorators",
+    "zip_members": "aria_core.archives",
 }
 """Public name -> the module that defines it."""
 

@@ -145,7 +145,8 @@ def test_every_setting_of_an_operation_has_an_effect(tmp_path):
 def test_what_is_told_to_be_missing_is_refused_and_says_so(tmp_path):
     text = (DOCS / "reference/templates.md").read_text()
     missing = text.partition("## What is not, yet")[2].partition("\n\n## ")[0]
-    assert "CSAR" in missing
-    (tmp_path / "other.csar").write_bytes(b"")
-    with pytest.raises(LoadError, match="not supported yet"):
-        Extensions(environ={}).driver(LOADERS, "tosca")().load(tmp_path / "other.csar", Path.read_bytes)
+    assert "imports by URL" in missing
+    (tmp_path / "other.yaml").write_text(
+        "tosca_definitions_version: tosca_simple_yaml_1_3\nimports: ['https://example.org/types.yaml']\n")
+    with pytest.raises(LoadError, match="is a URL"):
+        Extensions(environ={}).driver(LOADERS, "tosca")().load(tmp_path / "other.yaml", Path.read_bytes)

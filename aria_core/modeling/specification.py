@@ -154,7 +154,7 @@ class TemplateSpec(Specification):
     """A sentence for each requirement without a target; a template with one makes no service."""
 
 
-class LoadedTemplate(Specification):
+class LoadedTemplate(Specification, weakref=True):
     """What a loader returns: the template, the folder its files lie in, and what it wants to warn of.
 
     `directory` is None when there are no files; `main_file` is relative to it. `missing` has a sentence for

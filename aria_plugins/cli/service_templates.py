@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
+from .archives import create_archive
 from .graph import as_format, of_template
 from .graph import show as show_graph
 from .printing import say, show_fields, show_json, show_table, tell
@@ -37,6 +38,7 @@ def store(program: Program, template: Path, name: str | None, loader: str | None
 
 
 service_templates.add_command(validate)
+service_templates.add_command(create_archive)
 
 
 @service_templates.command("list")

@@ -12,14 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aria_core import (
+    ArchiveBudget,
+    ArchiveError,
     InvalidPluginError,
     ModelStorage,
     PluginManager,
     SqlModelStorage,
+    archive_members,
     install_wheels,
 )
 from aria_core.testing.wagons import make_tar, make_wagon, make_wheel, make_zip, write_wagon
-from aria_plugins.installers.wagon.archive import ArchiveError, Budget, members
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ def test_whatever_a_path_is_called_it_stays_inside(
     path.write_bytes(make_zip(entries) if form == "zip" else make_tar(entries))
     with path.open("rb") as file:
         try:
-            found = [each.name for each in members(file, Budget(100, 1 << 20))]
+            found = [each.name for each in archive_members(file, ArchiveBudget(100, 1 << 20))]
         except (ArchiveError, UnicodeDecodeError):
             return
     for each in found:

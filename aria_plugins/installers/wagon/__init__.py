@@ -28,6 +28,9 @@ from typing import IO
 from zipfile import ZipFile
 
 from aria_core import (
+    ArchiveBudget,
+    ArchiveError,
+    ArchiveMember,
     AriaError,
     Environment,
     ExtensionBrokenError,
@@ -35,12 +38,13 @@ from aria_core import (
     InvalidInputError,
     InvalidPluginError,
     PluginInfo,
+    archive_kind,
+    archive_members,
     hookimpl,
     install_wheels,
     scratch_directory,
 )
 
-from .archive import ArchiveError, Budget, Member, kind_of, members
 from .manifest import LIMIT, MANIFEST, Manifest, read_manifest
 from .packing import FORMATS, PackingError, pack
 from .wheels import Wheel, choose, read_wheel
@@ -77,7 +81,7 @@ class WagonInstaller(Installer):
         """Whether it is a zip or tar.gz file that is called ``.wgn`` or looks like a wagon inside."""
         try:
             with path.open("rb") as file:
-                kind = kind_of(file.read(4))
+                kind = archive_kind(file.read(4))
             if kind is None or path.suffix.lower() == ".wgn":
                 return kind is not None
             return any(_is_wagons(name) for name in _first_names(path, kind))
@@ -119,12 +123,12 @@ class WagonInstaller(Installer):
             shutil.rmtree(place, ignore_errors=True)
 
     def _read(self, path: Path, room: Callable[[str], IO[bytes]]) -> _Wagon:
-        budget = Budget(self._max_entries, self._max_bytes)
+        budget = ArchiveBudget(self._max_entries, self._max_bytes)
         budget.shrink_to(path.stat().st_size)
         manifest: Manifest | None = None
         wheels: dict[str, Wheel] = {}
         with path.open("rb") as file:
-            for member, name in _in_one_folder(members(file, budget)):
+            for member, name in _in_one_folder(archive_members(file, budget)):
                 if name == MANIFEST:
                     manifest = read_manifest(member.read(LIMIT))
                 elif (wheel := _wheel_name(name)) is not None:
@@ -156,7 +160,7 @@ def _is_wagons(name: str) -> bool:
     return len(parts) == 2 and parts[1] in (MANIFEST, _WHEELS)
 
 
-def _in_one_folder(found: Iterator[Member]) -> Iterator[tuple[Member, str]]:
+def _in_one_folder(found: Iterator[ArchiveMember]) -> Iterator[tuple[ArchiveMember, str]]:
     """Each member with its path below the one folder that all are in."""
     top: str | None = None
     for member in found:
@@ -172,7 +176,8 @@ def _wheel_name(name: str) -> str | None:
     return file if folder == _WHEELS and file.endswith(".whl") and "/" not in file else None
 
 
-def _copy_wheel(member: Member, name: str, room: Callable[[str], IO[bytes]], budget: Budget) -> Wheel:
+def _copy_wheel(member: ArchiveMember, name: str, room: Callable[[str], IO[bytes]],
+                budget: ArchiveBudget) -> Wheel:
     """Read a wheel; zip files can only be read from something that can be sought in."""
     with room(name) as file:
         file.writelines(member.chunks)

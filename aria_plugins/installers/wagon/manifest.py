@@ -7,7 +7,7 @@ import re
 import msgspec
 from packaging.version import InvalidVersion, Version
 
-from .archive import ArchiveError
+from aria_core import ArchiveError
 
 MANIFEST = "package.json"
 LIMIT = 1 << 20

@@ -19,11 +19,12 @@ from zipfile import ZipFile
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from .archive import CHUNK, ArchiveError, Budget, Member, zip_members
+from aria_core import ArchiveBudget, ArchiveError, ArchiveMember, zip_members
 
 LIMIT = 4 << 20
 """How large a file that describes a wheel may be."""
 
+_CHUNK = 1 << 20
 _DESCRIBING = ("METADATA", "WHEEL", "RECORD", "entry_points.txt")
 _UNSIGNED = ("RECORD", "RECORD.jws", "RECORD.p7s")
 _HASHES = ("sha256", "sha384", "sha512")
@@ -36,7 +37,7 @@ _INTERPRETER = re.compile(r"(data/)?(pyvenv\.cfg$|(scripts|bin|Scripts)/python)"
 class WheelFiles:
     """What is in a wheel, once every byte of it has been read; raises ``ArchiveError``, without its name."""
 
-    def __init__(self, file: IO[bytes], budget: Budget, name: str, version: Version) -> None:
+    def __init__(self, file: IO[bytes], budget: ArchiveBudget, name: str, version: Version) -> None:
         self._file = file
         self._digests: dict[str, str] = {}
         self._described: dict[str, bytes] = {}
@@ -54,7 +55,7 @@ class WheelFiles:
         """The text of ``METADATA``."""
         return self._described["METADATA"]
 
-    def _take(self, member: Member) -> None:
+    def _take(self, member: ArchiveMember) -> None:
         folder, _, rest = member.name.partition("/")
         digest, kept = hashlib.sha256(), bytearray()
         describes = folder.endswith(".dist-info") and rest in _DESCRIBING
@@ -130,7 +131,7 @@ class WheelFiles:
     def _digest(self, name: str, algorithm: str) -> str:
         digest = hashlib.new(algorithm)
         with ZipFile(self._file) as archive, archive.open(name) as stream:
-            while chunk := stream.read(CHUNK):
+            while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
         return _encoded(digest.digest())
 

@@ -15,7 +15,8 @@ from packaging.tags import Tag, sys_tags
 from packaging.utils import BuildTag, InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from .archive import ArchiveError, Budget
+from aria_core import ArchiveBudget, ArchiveError
+
 from .wheel_files import WheelFiles
 
 PROVIDED = frozenset({"aria-core"})
@@ -35,7 +36,7 @@ class Wheel:
     requires: tuple[Requirement, ...]
 
 
-def read_wheel(file_name: str, file: IO[bytes], budget: Budget) -> Wheel:
+def read_wheel(file_name: str, file: IO[bytes], budget: ArchiveBudget) -> Wheel:
     """The wheel in `file`, every byte of which is read; ``ArchiveError`` if it is not valid."""
     try:
         name, version, build, tags = parse_wheel_filename(file_name)
@@ -56,7 +57,7 @@ def read_wheel(file_name: str, file: IO[bytes], budget: Budget) -> Wheel:
     return Wheel(file_name, name, version, build, tags, python, requires)
 
 
-def _metadata(file_name: str, file: IO[bytes], budget: Budget, name: str, version: Version
+def _metadata(file_name: str, file: IO[bytes], budget: ArchiveBudget, name: str, version: Version
               ) -> Mapping[str, object]:
     try:
         return parse_email(WheelFiles(file, budget, name, version).metadata)[0]

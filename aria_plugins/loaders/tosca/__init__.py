@@ -14,6 +14,7 @@ policy types ``aria.Plugin``, ``aria.Workflow``, ``aria.Concurrency`` and ``aria
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from aria_core import (
     own_code_problems,
 )
 
+from .csar import is_folder, opened
 from .documents import Document, Library
 from .keynames import VERSION_KEY
 from .loops import refuse_loops
@@ -41,6 +43,7 @@ from .values import field, text
 HEADER_BYTES = 65_536
 ENDINGS = (".yaml", ".yml")
 ARCHIVES = (".csar", ".zip")
+"""What an archive's name ends with; a folder may be laid out like one."""
 
 
 class ToscaLoader(Loader):
@@ -48,7 +51,7 @@ class ToscaLoader(Loader):
 
     def recognises(self, source: Path) -> bool:
         """Whether it is a YAML file that says its TOSCA version near its beginning, or an archive."""
-        if source.suffix.lower() == ".csar":
+        if source.suffix.lower() in ARCHIVES or is_folder(source):
             return True
         if source.suffix.lower() not in ENDINGS:
             return False
@@ -60,24 +63,39 @@ class ToscaLoader(Loader):
 
     def load(self, source: Path, read: Read) -> LoadedTemplate:
         """The service template in `source`; raises ``LoadError`` with all that is wrong with it."""
-        problems, template, missing = examine(source, read)
-        if len(problems) or template is None:
-            raise LoadError([str(each) for each in problems])
-        return LoadedTemplate(template=template, directory=str(source.parent), main_file=source.name,
-                              warnings=problems.warnings, missing=missing)
+        if source.suffix.lower() not in ARCHIVES and not source.is_dir():
+            return _load(source, read, source.parent, source.parent, source.name)
+        files = opened(source, read)
+        try:
+            loaded = _load(files.root / files.main, files.read if files.is_private else read, files.root,
+                           files.folder, files.main)
+        except BaseException:
+            files.discard()
+            raise
+        weakref.finalize(loaded, files.discard)
+        return loaded
 
     def imported(self, source: Path, read: Read) -> tuple[list[ImportedFile], list[str]]:
         """See `Loader.imported`; also what the keynames of each file's version say of it."""
-        problems = Problems()
-        document = None
-        try:
-            document = Library(read, problems).main(source)
-        except TooManyProblemsError:
-            pass  # the last problem says so
-        except RecursionError:
-            problems.add(Place(str(source), 1, 1), "the template is nested too deeply")
-        files = [ImportedFile(str(source), 0)] if document is None else [*_walk(document, 0, "", "")]
-        return files, [str(each) for each in problems]
+        if source.suffix.lower() in ARCHIVES or source.is_dir():
+            files = opened(source, read)
+            try:
+                return _imported(files.root / files.main, files.read if files.is_private else read)
+            finally:
+                files.discard()
+        return _imported(source, read)
+
+
+def _imported(source: Path, read: Read) -> tuple[list[ImportedFile], list[str]]:
+    problems, document = Problems(), None
+    try:
+        document = Library(read, problems).main(source)
+    except TooManyProblemsError:
+        pass  # the last problem says so
+    except RecursionError:
+        problems.add(Place(str(source), 1, 1), "the template is nested too deeply")
+    files = [ImportedFile(str(source), 0)] if document is None else [*_walk(document, 0, "", "")]
+    return files, [str(each) for each in problems]
 
 
 def _walk(document: Document, depth: int, prefix: str, place: str) -> Iterator[ImportedFile]:
@@ -87,20 +105,24 @@ def _walk(document: Document, depth: int, prefix: str, place: str) -> Iterator[I
         yield from _walk(imported, depth + 1, inner, str(at))
 
 
-def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None, list[str]]:
+def _load(source: Path, read: Read, root: Path, folder: Path, main: str) -> LoadedTemplate:
+    """The template in `source`, whose files are shown to lie in `root`, and really lie in `folder`."""
+    problems, template, missing = examine(source, read, root)
+    if len(problems) or template is None:
+        raise LoadError([str(each) for each in problems])
+    return LoadedTemplate(template=template, directory=str(folder), main_file=main,
+                          warnings=problems.warnings, missing=missing)
+
+
+def examine(source: Path, read: Read, root: Path) -> tuple[Problems, TemplateSpec | None, list[str]]:
     """What is wrong with the template in `source`, the template as far as it can be understood, and a
-    sentence for each of its files that is not there."""
+    sentence for each of its files that is not there; these lie in `root`."""
     problems = Problems()
-    if source.suffix.lower() in ARCHIVES:
-        problems.add(Place(str(source), 1, 1), "archives are not supported yet; give the service template "
-                     "itself, a "
-                     ".yaml or .yml file")
-        return problems, None, []
     try:
         library = Library(read, problems)
         document = library.main(source)
         if document is not None:
-            return problems, *_build(source, read, library, document, problems)
+            return problems, *_build(Files(root, read), library, document, problems)
     except TemplateError as error:
         problems.keep(error)
     except TooManyProblemsError:
@@ -110,11 +132,10 @@ def examine(source: Path, read: Read) -> tuple[Problems, TemplateSpec | None, li
     return problems, None, []
 
 
-def _build(source: Path, read: Read, library: Library, document: Document,
+def _build(files: Files, library: Library, document: Document,
            problems: Problems) -> tuple[TemplateSpec, list[str]]:
     types = Types(library, document, problems)
-    files = Files(source.parent, read)
-    name = text(field(field(document.root, "metadata"), "template_name")) or source.stem
+    name = text(field(field(document.root, "metadata"), "template_name")) or Path(document.name).stem
     implementations = Implementations(files, problems)
     template = Topology(types, implementations, problems).build(document.root, name)
     refuse_loops(template, problems)

@@ -35,7 +35,7 @@ class ArchiveError(Exception):
     """What is wrong with an archive, as the end of a sentence that begins with its name."""
 
 
-class Budget:
+class ArchiveBudget:
     """How many entries and bytes may still come; archives inside the archive count, too."""
 
     def __init__(self, max_entries: int, max_bytes: int) -> None:
@@ -60,7 +60,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ArchiveMember:
     """A file in an archive: its path with ``/`` and its bytes, to be read before the next one."""
 
     name: str
@@ -76,23 +76,23 @@ class Member:
         return bytes(data)
 
 
-def kind_of(header: bytes) -> str | None:
+def archive_kind(header: bytes) -> str | None:
     """``zip`` or ``tar.gz`` by the first bytes of a file, None for anything else."""
     if header.startswith(_ZIP):
         return "zip"
     return "tar.gz" if header.startswith(_GZIP) else None
 
 
-def members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
+def archive_members(file: IO[bytes], budget: ArchiveBudget) -> Iterator[ArchiveMember]:
     """Every file in a zip or tar.gz archive, whole and with a harmless path; else ``ArchiveError``."""
-    kind = kind_of(file.read(4))
+    kind = archive_kind(file.read(4))
     file.seek(0)
     if kind is None:
         raise ArchiveError("is neither a zip nor a tar.gz archive")
     return zip_members(file, budget) if kind == "zip" else _tar_members(file, budget)
 
 
-def zip_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
+def zip_members(file: IO[bytes], budget: ArchiveBudget) -> Iterator[ArchiveMember]:
     """The files of a zip."""
     names = _Names()
     with ZipFile(file) as archive:
@@ -103,7 +103,7 @@ def zip_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
                 raise ArchiveError(f"holds {info.filename!r}, which is neither a file nor a folder")
             if names.take(info.orig_filename, info.is_dir()):
                 with archive.open(info) as stream:
-                    yield from _whole(Member(info.filename, _metered(stream, budget)))
+                    yield from _whole(ArchiveMember(info.filename, _metered(stream, budget)))
 
 
 def _check_layout(archive: ZipFile) -> None:
@@ -118,7 +118,7 @@ def _check_layout(archive: ZipFile) -> None:
             raise ArchiveError(f"holds {info.filename!r}, which reaches into what stands behind it")
 
 
-def _tar_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
+def _tar_members(file: IO[bytes], budget: ArchiveBudget) -> Iterator[ArchiveMember]:
     names = _Names()
     with _Unpacked(fileobj=file) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as archive:
         for info in archive:
@@ -129,19 +129,19 @@ def _tar_members(file: IO[bytes], budget: Budget) -> Iterator[Member]:
             if name != "." and names.take(name, info.isdir()):
                 stream = archive.extractfile(info)
                 assert stream is not None  # noqa: S101 - it is a file
-                yield from _whole(Member(name, _metered(stream, budget)))
+                yield from _whole(ArchiveMember(name, _metered(stream, budget)))
         for _ in _metered(unpacked, budget):
             continue  # only at its end a gzip archive tells whether it was whole
 
 
-def _whole(member: Member) -> Iterator[Member]:
+def _whole(member: ArchiveMember) -> Iterator[ArchiveMember]:
     """The member, and then whatever its reader left of it: the check sum comes last."""
     yield member
     for _ in member.chunks:
         continue
 
 
-def _metered(stream: IO[bytes] | gzip.GzipFile, budget: Budget) -> Iterator[bytes]:
+def _metered(stream: IO[bytes] | gzip.GzipFile, budget: ArchiveBudget) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK):
         budget.count_bytes(len(chunk))
         yield chunk
