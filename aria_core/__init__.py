@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from aria_core.modeling.states import NodeState as NodeState
     from aria_core.modeling.states import TaskState as TaskState
     from aria_core.orchestrator.builtin import BUILTIN_WORKFLOWS as BUILTIN_WORKFLOWS
+    from aria_core.orchestrator.collector import collector_at_rest as collector_at_rest
     from aria_core.orchestrator.context.workflow import WorkflowContext as WorkflowContext
     from aria_core.orchestrator.decorators import workflow as workflow
     from aria_core.orchestrator.events import Event as Event
@@ -297,6 +298,7 @@ _HOMES = {
     "call": "aria_core.modeling.builder",
     "check_inputs": "aria_core.orchestrator.topology",
     "check_template": "aria_core.modeling.checks",
+    "collector_at_rest": "aria_core.orchestrator.collector",
     "comparable": "aria_core.modeling.constraints",
     "concat": "aria_core.modeling.expressions",
     "create_relationship_tasks": "aria_core.orchestrator.tasks",

@@ -1,4 +1,4 @@
-"""Python's collector of reference cycles, while a large graph is stored."""
+"""Python's collector of reference cycles, while a large graph is stored or a template is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MANY = 5_000
 
 
 @contextmanager
-def collector_at_rest(tasks: int) -> Iterator[None]:
+def collector_at_rest(tasks: int = MANY + 1) -> Iterator[None]:
     """Have the collector look for nothing in this block, if it deals with the graph of many tasks.
 
     These are many objects that all stay: the collector would look at them, and at everything else in

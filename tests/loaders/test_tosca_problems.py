@@ -365,3 +365,40 @@ def test_a_thousand_nodes_load_in_linear_time(load):
         return time.process_time() - begun
 
     assert seconds(1000) < 3
+
+
+FIVE_FAULTS = """\
+node_types:
+  Server:
+    derived_from: Compute
+    properties:
+      ports: {type: list, entry_schema: {type: integer}}
+      mode: {type: string, constraints: [{valid_values: [on-demand, always]}], default: always}
+    requirements:
+    - storage: {capability: tosca.capabilities.Attachment, occurrences: [0, 2]}
+topology_template:
+  inputs:
+    size: {type: integer, default: 3}
+  node_templates:
+    one:
+      type: Server
+      properties:
+        ports: [80, https]
+        mode: sometimes
+      requirements:
+      - storrage: disk
+    disk:
+      type: BlockStorage
+      properties:
+        size: {get_input: sise}
+      atributes: {}
+  outputs:
+    address: {value: {get_attribute: [one, private_address]}}
+"""
+
+
+def test_five_faults_are_told_at_once_each_at_its_line(refuse):
+    told = refuse(FIVE_FAULTS)
+    assert [int(each.split(":")[1]) for each in told] == [17, 18, 20, 24, 25], told
+    assert [word in each for word, each in zip(
+        ("`https`", "'sometimes'", "`storage`", "`size`", "`attributes`"), told, strict=True)] == [True] * 5

@@ -25,6 +25,7 @@ from aria_core import (
     LoadError,
     Read,
     TemplateSpec,
+    collector_at_rest,
     hookimpl,
     own_code_problems,
 )
@@ -107,7 +108,8 @@ def _walk(document: Document, depth: int, prefix: str, place: str) -> Iterator[I
 
 def _load(source: Path, read: Read, root: Path, folder: Path, main: str) -> LoadedTemplate:
     """The template in `source`, whose files are shown to lie in `root`, and really lie in `folder`."""
-    problems, template, missing = examine(source, read, root)
+    with collector_at_rest():  # a thousand nodes are many objects, nearly all of which stay
+        problems, template, missing = examine(source, read, root)
     if len(problems) or template is None:
         raise LoadError([str(each) for each in problems])
     return LoadedTemplate(template=template, directory=str(folder), main_file=main,
