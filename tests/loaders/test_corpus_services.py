@@ -1,7 +1,7 @@
 """Services of other people's templates: they can be made, and ``install`` knows what it would do.
 
-See ``test_corpus`` for where they are. One in `EVERY` is taken, all of them if ``LONG_TESTS`` is
-set. Templates that leave open which node fulfils a requirement make no service; they are counted by themselves.
+See ``test_corpus`` for where they are. One in `EVERY` is taken, or all of them if ``LONG_TESTS`` is set.
+Templates that leave open which node fulfils a requirement make no service; they are counted by themselves.
 """
 
 from __future__ import annotations
