@@ -169,6 +169,9 @@ class Grammar:
             self._check_required(value, entity.required, what, key)
         elif entity.empty and _is_nothing(value, name):
             return
+        elif name == "metadata" and _is_text(value):
+            self._problems.warn(place_of(value), f"{what} is {described(value)}, which is passed over; it "
+                                "takes a map")
         elif entity.short is not None and not is_null(value):
             accepted = "a map, or in short " if entity.keys else ""
             if not _ATOMS[entity.short][0](value):

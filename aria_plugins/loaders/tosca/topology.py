@@ -46,8 +46,9 @@ class Topology:
         self._check_repositories(root)
         topology = field(root, "topology_template")
         self._check_names(root, topology)
+        metadata = field(root, "metadata")
         template = TemplateSpec(name=name, description=_description(root, topology),
-                                metadata=plain(metadata) if (metadata := field(root, "metadata")) else {})
+                                metadata=plain(metadata) if isinstance(metadata, Mapping) else {})
         templates = with_copies("node", field(topology, "node_templates"), self._problems)
         relationships = with_copies("relationship", field(topology, "relationship_templates"), self._problems)
         self._collect_names(topology, templates, relationships)
