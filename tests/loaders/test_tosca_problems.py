@@ -294,8 +294,8 @@ def test_files_that_cannot_be_read_are_one_sentence(tmp_path):
 
 def test_metadata_that_are_text_are_passed_over(load):
     warning, = load("metadata: all of it\ntopology_template: {}").warnings
-    assert warning.endswith(":2:11: `metadata` of the service template is the text `all of it`, which is passed "
-                            "over; it takes a map")
+    assert warning.endswith(":2:11: `metadata` of the service template is the text `all of it`, which is "
+                            "passed over; it takes a map")
 
 
 def test_only_yaml_that_says_its_version_is_recognised(tmp_path):
