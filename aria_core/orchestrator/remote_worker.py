@@ -38,6 +38,9 @@ LASTS = 0.2
 STORES_WITHIN = 5.0
 """Seconds beyond its grace in which a worker that is closed tries to store what has ended."""
 
+READS_WITHIN = 1.0
+"""Seconds that a worker that is closed waits for what still gets calls ready that nobody wants any more."""
+
 _logger = logging.getLogger("aria.worker")
 
 Wake = Callable[[int], None]
@@ -75,6 +78,7 @@ class RemoteWorker:
         self._state = threading.Condition()
         self._claiming: dict[tuple[CallRef, str | None], bool] = {}
         self._at_work = 0
+        self._preparing: list[threading.Thread] = []
         self._is_open = self._is_closing = False
 
     def open(self) -> None:
@@ -148,6 +152,7 @@ class RemoteWorker:
             return
         self._pool.close(0.0)
         self._wait_until_idle(STORES_WITHIN)
+        self._wait_for_preparations()
         self._watch.close()
         self._parts.drop_idle(0.0)
 
@@ -227,7 +232,10 @@ class RemoteWorker:
                 self._begin(call, parts)
 
         # What it installs when this process ends is installed anew by the next that needs it.
-        threading.Thread(target=begin, name="aria-prepares", daemon=True).start()
+        thread = threading.Thread(target=begin, name="aria-prepares", daemon=True)
+        with self._state:
+            self._preparing = [each for each in self._preparing if each.is_alive()] + [thread]
+            thread.start()
 
     def _begin(self, call: RemoteCall, parts: Borrowed) -> None:
         try:
@@ -283,6 +291,14 @@ class RemoteWorker:
             if hurry.is_set() or self._clock.monotonic() >= until:
                 return False
         return True
+
+    def _wait_for_preparations(self) -> None:
+        """Let reads come to their end, or their connections would outlive the storage; not what installs."""
+        with self._state:
+            preparing = list(self._preparing)
+        until = self._clock.monotonic() + READS_WITHIN
+        for each in preparing:
+            each.join(max(0.0, until - self._clock.monotonic()))
 
     def _wait_until_idle(self, seconds: float) -> bool:
         with self._state:
