@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape, quoteattr
 
 import click
 
@@ -195,9 +195,9 @@ def _arrow(line: Line, places: dict[Box, tuple[float, float]], boxes: dict[str, 
 
 
 def _drawn(box: Box, x: float, y: float) -> Iterator[str]:
-    yield (f"<g><title>{_text(' '.join(box.lines))}</title><rect x={quoteattr(f'{x:.1f}')} "
-           f'y="{y:.1f}" width="{_width(box):.1f}" height="{_height(box):.1f}" rx="5" fill="#f4f6fa" '
-           'stroke="#345"/>')
+    yield f"<g><title>{_text(' '.join(box.lines))}</title>"
+    yield (f'<rect x="{x:.1f}" y="{y:.1f}" width="{_width(box):.1f}" height="{_height(box):.1f}" rx="5" '
+           'fill="#f4f6fa" stroke="#345"/>')
     for number, line in enumerate(box.lines):
         weight = ' font-weight="bold"' if number == 0 else ""
         yield (f'<text x="{x + _width(box) / 2:.1f}" y="{y + _LINE * (number + 1):.1f}" '
