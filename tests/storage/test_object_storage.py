@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -249,6 +250,19 @@ def test_a_store_that_never_answers_is_told_in_time() -> None:
         assert time.monotonic() - began < 15
 
 
+def once_it_answers(act: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    """What an act returns on a busy machine, where a second may not suffice; None: there is nothing."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return act(*arguments, **keywords)
+        except NotFoundError:
+            return None
+        except StorageUnavailableError:
+            if time.monotonic() > until:
+                raise
+
+
 @pytest.mark.slow
 def test_an_outage_is_told_and_over_when_the_store_is_back(own_object_server: ObjectServer) -> None:
     server = own_object_server
@@ -263,9 +277,11 @@ def test_an_outage_is_told_and_over_when_the_store_is_back(own_object_server: Ob
                 assert server.password not in sentence(error)
             assert time.monotonic() - began < 60
             begin()
-            assert storage.read("a/b") in (b"kept", b"new")
-            storage.put("a/b", b"kept", executable=True)
-        assert (storage.read("a/b"), storage.is_executable("a/b")) == (b"kept", True)
+            # A store that was only silent does what it was told meanwhile after all, deleting included.
+            assert once_it_answers(storage.read, "a/b") in (b"kept", b"new", None)
+            once_it_answers(storage.put, "a/b", b"kept", executable=True)
+        assert once_it_answers(storage.read, "a/b") == b"kept"
+        assert once_it_answers(storage.is_executable, "a/b") is True
 
 
 def test_an_outage_shorter_than_the_timeout_is_not_noticed(own_object_server: ObjectServer) -> None:
