@@ -259,10 +259,10 @@ def test_what_is_told_of_workers_is_believed_within_limits(
             {**right, "worker": ""}, {**right, "worker": "x" * 256}, {**right, "queues": executor.queue},
             {**right, "queues": [executor.queue, ["deep"]]}, {**right, "worker": "huge", "slots": 10**300},
             right)
-        return executor.slots > 0  # else said again: nobody has listened perhaps
+        # Said again until all was heard: somebody may have begun to listen in the middle.
+        return executor.slots == executor.slots_of(executor.queue) == 3 + MOST_SLOTS
 
     wait_until(hears)
-    wait_until(lambda: executor.slots == executor.slots_of(executor.queue) == 3 + MOST_SLOTS)
     say(executor, WORKERS, *({**right, "worker": name} for name in ("two", "three", "four")))
     wait_until(lambda: executor.slots == 6 + MOST_SLOTS)
     say(executor, WORKERS, {**right, "slots": 0})

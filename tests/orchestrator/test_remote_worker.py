@@ -331,13 +331,17 @@ def test_a_process_that_is_killed_loses_its_call_at_once_and_no_other(
 
 def test_a_worker_that_is_closed_lets_calls_end_within_the_grace(
         calls: SentCalls, make_worker: MakeWorker, in_background: ThreadPoolExecutor, tmp_path: Path) -> None:
-    gate = tmp_path / "gate"
-    first, second = calls.send(*(calls.task("wait_for_file", path=str(gate)) for _ in range(2)))
+    gate, there = tmp_path / "gate", tmp_path / "there"
+    there.touch()
+    first, *others = calls.send(
+        *(calls.task("wait_for_file", path=str(each)) for each in (gate, *[there] * 300)))
     worker = make_worker()
     run = in_background.submit(worker.run, first)
     wait_until(lambda: calls.row(first) is not None)
     closing = in_background.submit(worker.close, 30.0)
-    wait_until(lambda: not worker.run(second))
+    wait_until(lambda: not worker.run(others.pop()))  # those before the closing has begun end at once
+    second = others.pop()
+    assert not worker.run(second)
     gate.touch()
     assert run.result(30)
     closing.result(30)
