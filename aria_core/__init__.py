@@ -67,8 +67,10 @@ if TYPE_CHECKING:
     from aria_core.modeling.parameters import Parameter as Parameter
     from aria_core.modeling.plugins import Plugin as Plugin
     from aria_core.modeling.retries import RetryPolicy as RetryPolicy
+    from aria_core.modeling.specification import ActivitySpec as ActivitySpec
     from aria_core.modeling.specification import ArtifactSpec as ArtifactSpec
     from aria_core.modeling.specification import CapabilitySpec as CapabilitySpec
+    from aria_core.modeling.specification import ConditionSpec as ConditionSpec
     from aria_core.modeling.specification import InterfaceSpec as InterfaceSpec
     from aria_core.modeling.specification import LoadedTemplate as LoadedTemplate
     from aria_core.modeling.specification import NodeSpec as NodeSpec
@@ -76,6 +78,7 @@ if TYPE_CHECKING:
     from aria_core.modeling.specification import ParameterSpec as ParameterSpec
     from aria_core.modeling.specification import PluginSpec as PluginSpec
     from aria_core.modeling.specification import RelationshipSpec as RelationshipSpec
+    from aria_core.modeling.specification import StepSpec as StepSpec
     from aria_core.modeling.specification import TemplateSpec as TemplateSpec
     from aria_core.modeling.specification import WorkflowSpec as WorkflowSpec
     from aria_core.modeling.ssh_settings import SSH_SETTINGS as SSH_SETTINGS
@@ -289,6 +292,9 @@ _HOMES = {
     "WorkflowContext": "aria_core.orchestrator.context.workflow",
     "WorkflowEvent": "aria_core.orchestrator.events",
     "WorkflowRunner": "aria_core.orchestrator.workflow_runner",
+    "ActivitySpec": "aria_core.modeling.specification",
+    "ConditionSpec": "aria_core.modeling.specification",
+    "StepSpec": "aria_core.modeling.specification",
     "WorkflowSpec": "aria_core.modeling.specification",
     "WorkflowTask": "aria_core.orchestrator.tasks",
     "WrongTypeInputsError": "aria_core.exceptions",

@@ -33,6 +33,7 @@ from aria_core.modeling.retries import RetryPolicy
 from aria_core.modeling.specification import (
     ArtifactSpec,
     CapabilitySpec,
+    ConditionSpec,
     InterfaceSpec,
     LoadedTemplate,
     NodeSpec,
@@ -40,6 +41,7 @@ from aria_core.modeling.specification import (
     ParameterSpec,
     PluginSpec,
     RelationshipSpec,
+    StepSpec,
     TemplateSpec,
     WorkflowSpec,
 )
@@ -205,11 +207,16 @@ class TemplateBuilder:
         _add(self._spec.nodes, name, "node", spec)
         return NodeBuilder(self, spec)
 
-    def workflow(self, name: str, function: Function, *, inputs: Values | None = None,
-                 plugin: str | None = None) -> None:
-        """Add a ``@workflow`` function. A value in `inputs` is a default; see also `parameter`."""
+    def workflow(self, name: str, function: Function | None = None, *, inputs: Values | None = None,
+                 plugin: str | None = None, steps: Mapping[str, StepSpec] | None = None,
+                 preconditions: Sequence[ConditionSpec] = ()) -> None:
+        """Add a ``@workflow`` function, or `steps` in its place, which come after each other as they say.
+
+        A value in `inputs` is a default; see also `parameter`. `preconditions` are those of steps.
+        """
         _add(self._spec.workflows, name, "workflow", WorkflowSpec(
-            function=function_name(function), plugin=plugin, inputs=_parameters(inputs)))
+            function="" if function is None else function_name(function), plugin=plugin,
+            inputs=_parameters(inputs), steps=dict(steps or {}), preconditions=list(preconditions)))
 
     def plugin(self, name: str, *, version: str | None = None, enabled: bool = True) -> None:
         """Say that operations of this template call the plugin `name` (of exactly `version`)."""

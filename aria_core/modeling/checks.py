@@ -18,6 +18,7 @@ from aria_core.modeling.specification import (
     TemplateSpec,
 )
 from aria_core.modeling.ssh_settings import SSH_FUNCTIONS
+from aria_core.modeling.step_checks import step_problems
 
 MAX_NAME = 255
 
@@ -65,9 +66,11 @@ def _problems(template: TemplateSpec) -> Iterator[str]:
     yield from host_loops(template.nodes)
     yield from _limit_problems(template)
     yield from _operation_problems(template)
+    yield from step_problems(template)
     for where, parameter in parameters(template):
         if parameter.dynamic:
             yield from _expression_problems(template, where, parameter)
+    yield from _activity_problems(template)
 
 
 def _name_problems(template: TemplateSpec) -> Iterator[str]:
@@ -190,7 +193,21 @@ def _node_parameters(node: NodeSpec) -> Iterator[Named]:
         yield from ((f"attribute {name!r} of {where}", each) for name, each in attributes.items())
 
 
-def _expression_problems(template: TemplateSpec, where: str, parameter: ParameterSpec) -> Iterator[str]:
+def _activity_problems(template: TemplateSpec) -> Iterator[str]:
+    """What is wrong with the values that steps of workflows give; they may read inputs of their workflow."""
+    for name, workflow in template.workflows.items():
+        known = {**template.inputs, **workflow.inputs}
+        for key, step in workflow.steps.items():
+            for activity in step.activities:
+                for argument, each in activity.inputs.items():
+                    if each.dynamic:
+                        where = f"input {argument!r} in step {key!r} of workflow {name!r}"
+                        yield from _expression_problems(template, where, each, known)
+
+
+def _expression_problems(template: TemplateSpec, where: str, parameter: ParameterSpec,
+                         known: Mapping[str, ParameterSpec] | None = None) -> Iterator[str]:
+    inputs = template.inputs if known is None else known
     start = f"{_at(parameter.location)}{where}: "
     try:
         found = list(calls(parameter.value))
@@ -199,8 +216,8 @@ def _expression_problems(template: TemplateSpec, where: str, parameter: Paramete
         return
     for name, arguments in found:
         first = arguments[0]
-        if name == "get_input" and isinstance(first, str) and first not in template.inputs:
-            accepted = ", ".join(template.inputs) or "none"
+        if name == "get_input" and isinstance(first, str) and first not in inputs:
+            accepted = ", ".join(inputs) or "none"
             yield f"{start}there is no input {first!r}; the inputs are: {accepted}"
         elif name in ("get_property", "get_attribute", "get_operation_output"):
             yield from (start + each for each in _entity_problems(template, where, first))

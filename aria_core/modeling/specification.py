@@ -121,12 +121,63 @@ class NodeSpec(Specification):
     location: str = ""
 
 
-class WorkflowSpec(Specification):
-    """A workflow of the template's own: a ``@workflow`` function and its inputs."""
+class ActivitySpec(Specification):
+    """One thing that a step does: the first of these that is said.
 
-    function: str
+    `operation` (of `interface`, with `inputs` over its own) is called on what the step is about; `state`
+    becomes the state of its nodes; `delegate` is ``install``, ``uninstall``, ``start`` or ``stop``, which do
+    with these nodes what they do with all; `workflow` is another one of the template, written in steps.
+    """
+
+    interface: str = ""
+    operation: str = ""
+    state: str = ""
+    delegate: str = ""
+    workflow: str = ""
+    inputs: dict[str, ParameterSpec] = {}
+    location: str = ""
+
+
+class StepSpec(Specification):
+    """A step of a workflow: its activities, one after the other, and the steps that come then.
+
+    It is about `nodes`, or about the relationships that are called `requirement` of these nodes. `conditions`
+    (see `ConditionSpec`) say for which of them it is done. A step waits for all those that name it in `then`.
+    """
+
+    nodes: list[str] = []
+    requirement: str = ""
+    conditions: list[Any] = []
+    activities: list[ActivitySpec] = []
+    then: list[str] = []
+    location: str = ""
+
+
+class ConditionSpec(Specification):
+    """What must hold of each of `nodes` (or of their relationships) before a workflow begins.
+
+    `conditions` are clauses, all of which must hold: ``{"attribute": name, "constraints": [...]}``, where
+    ``state`` is that of a node and the constraints are those of inputs, and ``{"and": [...]}``,
+    ``{"or": [...]}`` and ``{"not": [...]}`` of clauses.
+    """
+
+    nodes: list[str] = []
+    requirement: str = ""
+    conditions: list[Any] = []
+    location: str = ""
+
+
+class WorkflowSpec(Specification):
+    """A workflow of the template's own: a ``@workflow`` function or steps, and its inputs.
+
+    `preconditions` are those of steps.
+    """
+
+    function: str = ""
     plugin: str | None = None
     inputs: dict[str, ParameterSpec] = {}
+    steps: dict[str, StepSpec] = {}
+    preconditions: list[ConditionSpec] = []
     location: str = ""
 
 

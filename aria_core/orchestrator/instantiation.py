@@ -58,7 +58,7 @@ class ServiceBuilder:
             self._connect(node, template.nodes[key], nodes)
         service.nodes = nodes
         service.workflows = {
-            key: Operation(name=key, function=each.function, plugin_name=each.plugin,
+            key: Operation(name=key, function=each.function or None, plugin_name=each.plugin,
                            input_parameters=self._parameters(each.inputs, "input", f"workflow {key!r}"))
             for key, each in template.workflows.items()}
         service.output_parameters = self._parameters(template.outputs, "output", "the outputs")

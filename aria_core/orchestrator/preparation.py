@@ -24,8 +24,9 @@ from aria_core.orchestrator.context.workflow import WorkflowContext
 from aria_core.orchestrator.exceptions import UndeclaredWorkflowError, WorkflowImplementationNotFoundError
 from aria_core.orchestrator.log_writer import ExecutionLogHandler, LogWriter
 from aria_core.orchestrator.plugin_use import plugin_finder
+from aria_core.orchestrator.steps import steps_workflow
 from aria_core.orchestrator.task_graph import TaskGraph
-from aria_core.orchestrator.topology import check_inputs, workflow_inputs
+from aria_core.orchestrator.topology import check_inputs, own_workflows, workflow_inputs
 from aria_core.storage.model import ModelStorage
 from aria_core.storage.records import NewExecution, TaskRow
 from aria_core.storage.resource import ResourceStorage
@@ -77,8 +78,9 @@ def prepare(model: ModelStorage, service: Service, name: str, inputs: Mapping[st
     """
     own = service.workflows.get(name)
     if own is not None:
-        function = _import_workflow(name, own.function or "", code)
         declared = workflow_inputs(model, service, own)
+        function = (_import_workflow(name, own.function, code) if own.function
+                    else steps_workflow(name, own_workflows(model, service)))
     elif name in BUILTIN_WORKFLOWS:
         function = BUILTIN_WORKFLOWS[name]
         declared = _signature_inputs(function)

@@ -22,7 +22,13 @@ from aria_core.modeling.constraints import broken_constraints
 from aria_core.modeling.expressions import InputScope, MissingValueError, evaluate
 from aria_core.modeling.models import NodeTemplate, Operation, Service, ServiceTemplate
 from aria_core.modeling.parameters import Parameter
-from aria_core.modeling.specification import LoadedTemplate, NodeSpec, ParameterSpec, TemplateSpec
+from aria_core.modeling.specification import (
+    LoadedTemplate,
+    NodeSpec,
+    ParameterSpec,
+    TemplateSpec,
+    WorkflowSpec,
+)
 from aria_core.modeling.states import NodeState
 from aria_core.modeling.values import MASK, coerce
 from aria_core.orchestrator.exceptions import ActiveExecutionsError
@@ -179,15 +185,20 @@ def workflow_inputs(model: ModelStorage, service: Service, workflow: Operation) 
 
     Raises ``NotFoundError`` if the template has no such workflow (any more).
     """
-    if service.service_template_id is None:
-        raise NotFoundError(f"service {service.name!r} has no template")
-    content = model.service_template.get(service.service_template_id).content
-    workflows = msgspec.convert(content, TemplateSpec).workflows
+    workflows = own_workflows(model, service)
     if workflow.name not in workflows:
         raise NotFoundError(f"the template of service {service.name!r} has no workflow {workflow.name!r}")
     rows = workflow.input_parameters
     return {name: msgspec.structs.replace(each, value=rows[name].value, dynamic=rows[name].dynamic)
             for name, each in workflows[workflow.name].inputs.items()}
+
+
+def own_workflows(model: ModelStorage, service: Service) -> dict[str, WorkflowSpec]:
+    """The workflows of a service's template, by name; ``NotFoundError`` without a template."""
+    if service.service_template_id is None:
+        raise NotFoundError(f"service {service.name!r} has no template")
+    content = model.service_template.get(service.service_template_id).content
+    return msgspec.convert(content, TemplateSpec).workflows
 
 
 def check_inputs(declared: Mapping[str, ParameterSpec], given: Mapping[str, Any],

@@ -74,7 +74,8 @@ def show(program: Program, name: str, loader: str | None, as_json: bool) -> None
     show_fields({**stored, "nodes": {each.name: each.type for each in spec.nodes.values()},
                  "inputs": {key: each.type for key, each in spec.inputs.items()},
                  "outputs": {key: each.description for key, each in spec.outputs.items()},
-                 "workflows": {key: each.function for key, each in spec.workflows.items()}, **files}, as_json)
+                 "workflows": {key: each.function or "in steps" for key, each in spec.workflows.items()},
+                 **files}, as_json)
 
 
 @service_templates.command("inputs")

@@ -61,7 +61,8 @@ def _workflows(program: Program, service: Service | None) -> dict[str, dict[str,
     for name, spec in program.application.hooks.workflows().items():
         rows[name] = _row(name, "extension", sorted(spec.inputs), "", spec.function)
     for name, own in sorted((service.workflows if service is not None else {}).items()):
-        rows[name] = _row(name, "template", sorted(own.input_parameters), "", own.function)
+        rows[name] = _row(name, "template", sorted(own.input_parameters), "",
+                          own.function or "in steps")
     return rows
 
 

@@ -388,8 +388,6 @@ def test_what_has_no_effect_yet_is_a_warning(load):
 @pytest.mark.parametrize(("text", "words"), [
     ("node_templates: {n: {type: Root, directives: [substitute]}}",
      "the directive `substitute` has no effect yet; nodes are always created"),
-    ("workflows: {w: {}}", "the workflow `w` is written in TOSCA and has no effect yet; a policy of type "
-     "aria.Workflow names one written in Python"),
     ("policies: [p: {type: tosca.policies.acme.Watch, properties: {often: true}}]",
      "policy `p` has the type `tosca.policies.acme.Watch`, which none of the profiles known here has; what "
      "it means is passed over"),

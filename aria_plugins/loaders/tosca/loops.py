@@ -1,13 +1,15 @@
-"""Properties that need each other and so can never have a value."""
+"""Loops; properties that need each other can never have a value."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 from aria_core import TemplateSpec
 
 from .problems import Place, Problems
+
+Named = TypeVar("Named", str, tuple[str, str])
 
 Property: TypeAlias = tuple[str, str]
 """A node and a property of it."""
@@ -23,7 +25,7 @@ def refuse_loops(template: TemplateSpec, problems: Problems) -> None:
              if parameter.dynamic}
     settled: set[Property] = set()
     for start in needs:
-        loop = _loop(start, needs, settled)
+        loop = loop_from(start, needs, settled)
         if loop:
             node, name = loop[0]
             told = " -> ".join(f"{each}.{member}" for each, member in [*loop, loop[0]])
@@ -31,7 +33,7 @@ def refuse_loops(template: TemplateSpec, problems: Problems) -> None:
             problems.add(Place.of(location), f"these properties need each other: {told}")
 
 
-def _loop(start: Property, needs: dict[Property, list[Property]], settled: set[Property]) -> list[Property]:
+def loop_from(start: Named, needs: Mapping[Named, Iterable[Named]], settled: set[Named]) -> list[Named]:
     """The first loop that can be reached from `start`; what was looked at is `settled` afterwards."""
     trail = {} if start in settled else {start: iter(needs[start])}
     while trail:

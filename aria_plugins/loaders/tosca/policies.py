@@ -141,6 +141,15 @@ class Policies:
             spec = nodes[name].spec
             spec.max_concurrency = min(limit, spec.max_concurrency or limit)
 
+    def is_group(self, name: str) -> bool:
+        """Whether there is a group of this name."""
+        return name in self._groups
+
+    def members_of(self, name: str) -> list[str]:
+        """The node templates that a name stands for: itself, or the members of that group."""
+        return [each for each in self._members if each in self._with_members([name])
+                and each not in self._groups]
+
     def _with_members(self, names: list[str]) -> set[str]:
         """These names, and those of the members of groups among them."""
         left, found = [*names], set[str]()

@@ -20,6 +20,7 @@ from .requirements import NodeTemplate, Requirements
 from .substitution import Substitution
 from .types import Types
 from .values import Mapping, Scalar, Value, field, fields, items, named, place_of, plain, text
+from .workflows import Workflows
 
 _NAME = re.compile(r"(?!\s)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,255}(?<!\s)")
 _SUBSTITUTE = frozenset({"substitute", "substitutable"})
@@ -67,7 +68,9 @@ class Topology:
         self._policies.policies(list(named(field(topology, "policies"))), nodes, template)
         self._check_plugins(template)
         template.outputs = self._outputs(topology)
-        self._warn_of_the_rest(topology)
+        workflows = Workflows(self._types, self._converter, self._policies, self._parameter,
+                              problems=self._problems, names=self._names)
+        workflows.read(list(named(field(topology, "workflows"))), nodes, template)
         return template
 
     def _check_repositories(self, root: Value | None) -> None:
@@ -235,11 +238,6 @@ class Topology:
             if name not in template.plugins:
                 self._problems.add(place, f"there is no plugin `{name}`; a policy of type aria.Plugin, "
                                    "of the import aria-1.0, declares it" + suggestion(name, template.plugins))
-
-    def _warn_of_the_rest(self, topology: Value | None) -> None:
-        for key, _ in named(field(topology, "workflows")):
-            self._problems.warn(place_of(key), f"the workflow `{key.text}` is written in TOSCA and has no "
-                                "effect yet; a policy of type aria.Workflow names one written in Python")
 
 
 def _description(root: Value | None, topology: Value | None) -> str:

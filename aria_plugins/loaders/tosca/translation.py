@@ -183,6 +183,7 @@ class Translation:
             "node_templates": self._named(self._node),
             "relationship_templates": self._named(self._relationship),
             "groups": self._named(self._group), "policies": self._named(self._group),
+            "workflows": self._named(self._workflow),
             "substitution_mappings": self._substitution}, leave_out=("metadata",))
 
     def _parameter(self, value: Value) -> Value:
@@ -194,9 +195,7 @@ class Translation:
         return _map_of(value, "value", self.value(value))
 
     def _node(self, value: Value) -> Value:
-        for name, each in fields(value).items():
-            if name in ("count", "node_filter"):
-                self._without_effect(each, f"`{name}` of a node template")
+        self._leave(value, ("count", "node_filter"), "a node template")
         return self._map(value, {
             "properties": self._values, "attributes": self._values,
             "capabilities": self._named(self._capability), "requirements": self._named(self._requirement),
@@ -208,20 +207,32 @@ class Translation:
                          leave_out=("directives", "type"))
 
     def _requirement(self, value: Value) -> Value:
-        for name, each in fields(value).items():
-            if name in ("count", "allocation", "node_filter", "directives", "optional"):
-                self._without_effect(each, f"`{name}` of a requirement")
+        left = ("count", "allocation", "node_filter", "directives", "optional")
+        self._leave(value, left, "a requirement")
         return self._map(_first(value), {"node": _first, "capability": _first,
-                                         "relationship": self._relationship},
-                         leave_out=("count", "allocation", "node_filter", "directives", "optional"))
+                                         "relationship": self._relationship}, leave_out=left)
 
     def _group(self, value: Value) -> Value:
         return self._map(value, {"properties": self._values, "attributes": self._values,
                                  "members": self._each(_first), "targets": self._each(_first)})
 
+    def _workflow(self, value: Value) -> Value:
+        self._leave(value, ("precondition",), "a workflow")
+        return self._map(value, {"inputs": self._named(self._parameter), "steps": self._named(self._step)},
+                         leave_out=("precondition", "metadata"))
+
+    def _step(self, value: Value) -> Value:
+        self._leave(value, ("filter",), "a step")
+        return self._map(value, {"target": _first, "activities": self.value}, leave_out=("filter",))
+
     def _substitution(self, value: Value) -> Value:
         return self._map(value, {}, leave_out=(
             "substitution_filter", "properties", "attributes", "capabilities", "requirements", "interfaces"))
+
+    def _leave(self, value: Value, names: tuple[str, ...], owner: str) -> None:
+        for name, each in fields(value).items():
+            if name in names:
+                self._without_effect(each, f"`{name}` of {owner}")
 
     def _without_effect(self, value: Value, what: str) -> None:
         self._problems.warn(place_of(value), f"{what} has no effect yet")
