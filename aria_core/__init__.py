@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from aria_core.loader import Read as Read
     from aria_core.logs import logging_as as logging_as
     from aria_core.modeling.builder import TemplateBuilder as TemplateBuilder
+    from aria_core.modeling.calculations import CALCULATIONS as CALCULATIONS
     from aria_core.modeling.checks import check_template as check_template
     from aria_core.modeling.constraints import broken_constraints as broken_constraints
     from aria_core.modeling.constraints import comparable as comparable
@@ -303,6 +304,7 @@ _HOMES = {
     "broken_constraints": "aria_core.modeling.constraints",
     "call": "aria_core.modeling.builder",
     "check_inputs": "aria_core.orchestrator.topology",
+    "CALCULATIONS": "aria_core.modeling.calculations",
     "check_template": "aria_core.modeling.checks",
     "collector_at_rest": "aria_core.orchestrator.collector",
     "comparable": "aria_core.modeling.constraints",

@@ -1,7 +1,7 @@
 """Values that are computed on the live service: writing them, checking them, evaluating them.
 
 An expression is JSON in which an object with one key that begins with ``$`` calls a function; its
-value is the list of arguments. `FUNCTIONS` lists them all:
+value is the list of arguments. `FUNCTIONS` has them all:
 
 ===================================  ==========================================================
 ``{"$get_input": [name, …path]}``    an input of the service
@@ -15,6 +15,8 @@ value is the list of arguments. `FUNCTIONS` lists them all:
 ``{"$token": [text, chars, n]}``     the n-th piece (from 0) of a text that is cut at any of `chars`
 ===================================  ==========================================================
 
+and those that calculate from values alone, which `CALCULATIONS` lists.
+
 An entity is ``SELF``, ``SOURCE``, ``TARGET``, ``HOST`` or the name of a node; after it come, if
 wanted, the name of a requirement or capability, then the name of the property or attribute, then
 keys and positions inside its value. A literal key that begins with ``$`` is written with two.
@@ -27,6 +29,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 from aria_core.exceptions import InvalidInputError, NotJsonError
+from aria_core.modeling.calculations import CALCULATIONS, CalculationError
 from aria_core.modeling.values import MAX_DEPTH, dump_json
 
 SELF, SOURCE, TARGET, HOST = "SELF", "SOURCE", "TARGET", "HOST"
@@ -377,6 +380,16 @@ def _text(value: Any, what: str) -> str:
     return dump_json(value)
 
 
+def _calculation(function: Callable[..., Any]) -> Callable[[list[Any], Scope], Any]:
+    def calculate(values: list[Any], scope: Scope) -> Any:
+        try:
+            found = function(*values)
+        except CalculationError as error:
+            raise ExpressionError(str(error)) from None
+        return _limited(found) if isinstance(found, list) else found
+    return calculate
+
+
 def _limited(value: str | list[Any]) -> str | list[Any]:
     if len(value) > MAX_TEXT:
         raise ExpressionError(f"the result is longer than {MAX_TEXT}")
@@ -399,5 +412,7 @@ FUNCTIONS: Mapping[str, _Function] = {
     "concat": (1, None, "at least one part", _concat),
     "join": (1, 2, "a list and a delimiter", _join),
     "token": (3, 3, "a text, characters and a position", _token),
+    **{name: (fewest, most, usage, _calculation(function))
+       for name, (fewest, most, usage, function) in CALCULATIONS.items()},
 }
 """Name -> fewest and most arguments, what they are, and what to do with them."""

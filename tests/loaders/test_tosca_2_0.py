@@ -149,10 +149,26 @@ def test_units_must_go_together(refuse: Any, body: str, words: str) -> None:
 
 def test_what_has_no_effect_yet_is_a_warning(load: Any) -> None:
     loaded = load(HEAD + SHOP.replace("name: shop}}", "name: shop}, count: 2}").replace(
-        "{$get_input: size}", "{$sum: [1, 2]}"), version="")
+        "{$get_input: size}", "{$node_index: []}"), version="")
     assert [each.partition(": ")[2] for each in loaded.warnings] == [
         "`count` of a node template has no effect yet",
-        "the function `$sum` is not evaluated yet; it has no value"]
+        "the function `$node_index` is not evaluated yet; it has no value"]
+
+
+def test_calculations_are_kept_as_expressions(load: Any, refuse: Any) -> None:
+    def outputs(value: str) -> str:
+        return HEAD + "service_template: {inputs: {n: {type: integer}}, outputs: {o: {value: " + value + "}}}"
+
+    spec = load(outputs("{$sum: [{$get_input: n}, {$length: [[a, b]]}]}"), version="").template.outputs["o"]
+    assert spec.dynamic
+    assert spec.value == {"$sum": [{"$get_input": ["n"]}, {"$length": [["a", "b"]]}]}
+    found, = refuse(outputs("{$xor: [true]}"), version="")
+    assert "`$xor` takes two booleans" in found
+
+
+def test_a_map_of_version_1_is_no_calculation(load: Any) -> None:
+    spec = load("topology_template: {inputs: {o: {type: map, default: {$sum: [1, 2]}}}}").template.inputs["o"]
+    assert (spec.value, spec.dynamic) == ({"$sum": [1, 2]}, False)
 
 
 def test_imports_name_files_profiles_and_namespaces(load: Any) -> None:

@@ -18,12 +18,12 @@ from aria_core import (
     has_expression,
 )
 
+from .calls import Later
 from .functions import Context, Functions, Names, called
 from .members import Parameter, properties_of
 from .problems import Place, Problems, TemplateError, hint
 from .scalars import in_canonical, is_scalar, number_in, number_schema, takes, value_of
 from .schemas import ANY, Schema
-from .translation import Later
 from .values import MAX_DEPTH, Mapping, Scalar, Sequence, Value, boolean, described, place_of, plain, resolved
 
 _UNBOUNDED = "UNBOUNDED"

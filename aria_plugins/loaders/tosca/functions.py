@@ -13,8 +13,9 @@ from dataclasses import field as dataclass_field
 from types import MappingProxyType
 from typing import Any
 
-from aria_core import Expression
+from aria_core import CALCULATIONS, Expression
 
+from .calls import Call
 from .members import (
     Interface,
     artifacts_of,
@@ -84,6 +85,8 @@ def called(value: Value, literal_keys: MappingType[str, Any] = MappingProxyType(
     if not isinstance(value, Mapping) or len(value.entries) != 1:
         return None
     name, arguments = next(iter(value.entries.items()))
+    if isinstance(value, Call):
+        return name, arguments
     return (name, arguments) if name in _ARITY and name not in literal_keys else None
 
 
@@ -96,6 +99,8 @@ class Functions:
     def call(self, value: Value, name: str, arguments: Value, context: Context, convert: Convert) -> Any:
         """The call that `value` is, as an expression; `convert` makes JSON of an argument."""
         given: list[Value] = arguments.items if isinstance(arguments, Sequence) else [arguments]
+        if isinstance(value, Call):
+            return self._calculation(value, name, given, convert)
         fewest, most, usage = _ARITY[name]
         if (isinstance(arguments, Mapping)
             and called(arguments) is None) or not fewest <= len(given) <= (most or len(given)):
@@ -111,6 +116,13 @@ class Functions:
         if name in ("get_property", "get_attribute") and text(given[0]) in context.names.other_values:
             return self._known(given, name, context, convert)
         return Expression({f"${name}": [convert(each) for each in given]})
+
+    def _calculation(self, value: Call, name: str, given: list[Value], convert: Convert) -> Any:
+        fewest, most, usage, _ = CALCULATIONS[name.removeprefix("$")]
+        if not fewest <= len(given) <= (most or len(given)):
+            self._problems.add(place_of(value), f"`{name}` takes {usage}")
+            return None
+        return Expression({name: [convert(each) for each in given]})
 
     def _check_get_input(self, given: list[Value], context: Context) -> None:
         name = given[0].text if isinstance(given[0], Scalar) else None

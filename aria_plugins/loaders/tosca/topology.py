@@ -144,8 +144,11 @@ class Topology:
 
     def _outputs(self, topology: Value | None) -> dict[str, ParameterSpec]:
         context = Context(self._names, knows_self=False)
-        return {key.text: self._parameter(key, value, f"the output `{key.text}`", context)
-                for key, value in named(field(topology, "outputs")) if isinstance(value, Mapping)}
+        built = {key.text: self._parameter(key, value, f"the output `{key.text}`", context)
+                 for key, value in named(field(topology, "outputs")) if isinstance(value, Mapping)}
+        for each in built.values():
+            each.required = False  # nobody gives them a value
+        return built
 
     def _nodes(self, templates: dict[str, Mapping]) -> dict[str, NodeTemplate]:
         built = {}

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
 
+from aria_core import CALCULATIONS
+
+from .calls import Call, Later
 from .keynames_2_0 import PROFILES_2_0
 from .problems import Problems, listed, suggestion
 from .values import Mapping, Scalar, Sequence, Value, field, fields, is_null, items, place_of, text
 
 _EVALUATED = frozenset({"get_input", "concat", "join", "token", "get_artifact"})
 _REFERENCES = frozenset({"get_property", "get_attribute"})
-_OTHERS = frozenset({
-    "and", "or", "not", "xor", "equal", "greater_than", "greater_or_equal", "less_than", "less_or_equal",
-    "valid_values", "matches", "has_suffix", "has_prefix", "contains", "has_entry", "has_key",
-    "has_all_entries", "has_all_keys", "has_any_entry", "has_any_key", "length", "union", "intersection",
-    "sum", "difference", "product", "quotient", "remainder", "round", "floor", "ceil", "value", "node_index",
-    "relationship_index", "available_allocation"})
+_OTHERS = frozenset({"matches", "value", "node_index", "relationship_index", "available_allocation"})
 """Functions of TOSCA 2.0 that have no effect yet but in validation clauses."""
 _COMPARED = MappingProxyType({
     "equal": "equal", "greater_than": "greater_than", "greater_or_equal": "greater_or_equal",
@@ -33,12 +31,6 @@ _NO_BOOLEANS = frozenset({"true", "false", "yes", "no", "on", "off"})
 _NATIVE = MappingProxyType({"nil": "null", "bytes": "string"})
 
 Turn = Callable[[Value], Value]
-
-
-class Later(Mapping):
-    """A call that nothing evaluates yet: whatever its value will be, there is none."""
-
-    __slots__ = ()
 
 
 class Translation:
@@ -260,12 +252,14 @@ class Translation:
             return _map_of(value, name, given)
         if name in _REFERENCES and (path := _path(given)) is not None:
             return _map_of(value, name, path)
+        if name in CALCULATIONS and name not in self._functions:
+            return Call(value.mark, {f"${name}": given}, value.keys)
         self._check_function(value, name)
         self._problems.warn(place_of(value), f"the function `${name}` is not evaluated yet; it has no value")
         return Later(value.mark, {}, {})
 
     def _check_function(self, value: Mapping, name: str) -> None:
-        if name not in (known := _EVALUATED | _REFERENCES | _OTHERS | self._functions):
+        if name not in (known := _EVALUATED | _REFERENCES | CALCULATIONS.keys() | _OTHERS | self._functions):
             self._problems.add(place_of(value), f"there is no function `${name}`"
                                + suggestion(name, sorted(known)))
 
