@@ -36,10 +36,59 @@ WORDS = (
     "{a: &b [*b]}", "x" * 300, "? {a: b} : c")
 
 
+STEPS = """
+tosca_definitions_version: tosca_simple_yaml_1_3
+topology_template:
+  inputs: {part: {type: string, default: all}}
+  node_templates:
+    db: {type: tosca.nodes.Root}
+    web: {type: tosca.nodes.Root, requirements: [{dependency: db}]}
+  groups:
+    all: {type: tosca.groups.Root, members: [db, web]}
+  workflows:
+    inner:
+      inputs: {what: {type: string, default: none}}
+      preconditions:
+      - target: all
+        condition:
+        - or: [{assert: [{state: [{equal: initial}]}]}, {not: [{load: {less_than: 3}}]}]
+      steps:
+        one:
+          target: web
+          target_relationship: dependency
+          activities: [{call_operation: Configure.add_source}]
+    outer:
+      steps:
+        first:
+          target: all
+          filter: [{state: [{valid_values: [initial, created]}]}]
+          activities:
+          - call_operation:
+              operation: Standard.create
+              inputs: {what: {concat: [{get_input: part}, {get_attribute: [SELF, tosca_name]}]}}
+          - set_state: created
+          on_success: [second]
+          on_failure: [third]
+        second:
+          target: db
+          activities: [{delegate: deploy}, {inline: {workflow: inner, inputs: {what: it}}}]
+        third: {target: db, activities: []}
+"""
+CALCULATIONS = """
+tosca_definitions_version: tosca_2_0
+service_template:
+  inputs:
+    size: {type: integer, default: 3, validation: {$and: [{$less_than: [$value, 9]}]}}
+  outputs:
+    sum: {value: {$sum: [{$get_input: size}, {$length: [[a, b]]}]}}
+    kind: {value: {$has_key: [{a: 1}, {$concat: [a, b]}]}}
+"""
+
+
 def templates() -> list[str]:
-    """Our own examples, and one that has a bit of everything."""
+    """Our own examples, workflows in steps, and what version 2.0 calculates."""
     found = [each.read_text("utf-8") for each in sorted((ROOT / "examples").rglob("*.yaml"))]
-    return [each for each in found if "tosca_definitions_version" in each]
+    return [*(each for each in found if "tosca_definitions_version" in each), STEPS, CALCULATIONS]
 
 
 def bent_lines(text: str, chance: random.Random) -> str:
