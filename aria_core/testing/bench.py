@@ -185,6 +185,9 @@ class Bench:
                 raise TimeoutError(f"waited {self.patience} s in vain; reports: {self.inbox.reports()}")
             time.sleep(0.005)
 
+    def settle(self) -> None:
+        """Wait until everything that was told so far has come to the inbox: it is told there at once."""
+
     def stays_true(self, condition: Callable[[], bool]) -> None:
         """Whether `condition` holds all through a short while, which is as much as a test can see."""
         until = time.monotonic() + _QUIET

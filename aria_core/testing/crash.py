@@ -127,7 +127,8 @@ class CrashSite:
 
     def count(self, what: str) -> int:
         """How many lines of the effects file say ``begin`` or ``end``."""
-        return sum(1 for each in read_effects(self.directory / EFFECTS) if each.what == what)
+        return sum(1 for each in read_effects(self.directory / EFFECTS, still_written=True)
+                   if each.what == what)
 
     def wait_until_reached(self, point: str) -> None:
         """Until somebody was at a fault point."""

@@ -118,6 +118,7 @@ class EndingsContract:
         with suppress(TimeoutError):
             bench.inbox.wait_for_start(blocked[0][0] if blocked else bench.submit("nothing"), bench.patience)
         bench.executor.close(0.1)
+        bench.settle()
         by_then = bench.inbox.reports()
         for _, release in blocked:
             release()

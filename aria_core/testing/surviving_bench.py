@@ -45,6 +45,7 @@ class SurvivingBench(Bench):
         self._claim = _started(model, self._service)
         self._tasks = model.ledger.task_ids(self._claim.execution)
         self._guard = threading.Lock()  # of the claim
+        self._looking = threading.Lock()
         self._known: set[CallRef] = set()
         self._is_over, self._news = threading.Event(), threading.Event()
         self.inbox = _LookingInbox(self._news)
@@ -79,6 +80,12 @@ class SurvivingBench(Bench):
         self._model.task.update(task)
         return call
 
+    def settle(self) -> None:
+        """See `Bench.settle`: what the bench was told to look for is found."""
+        self.wait_until(lambda: not self._news.is_set())
+        with self._looking:
+            pass
+
     def withdraw(self, refs: Iterable[CallRef]) -> frozenset[CallRef]:
         """Take back what no worker has claimed; the executor is told, but the rows decide."""
         refs = list(refs)
@@ -102,13 +109,17 @@ class SurvivingBench(Bench):
     def _take_reports(self) -> None:
         while not self._is_over.is_set():
             self._news.wait()
-            self._news.clear()
-            for call in self._ledger.claimed_calls(self._claim.execution):
-                if call.ref not in self._known:
-                    self._known.add(call.ref)
-                    self.inbox(Started(call.ref, call.where))
-                if call.report is not None and self._take(call.report):
-                    self.inbox(call.report)
+            with self._looking:
+                self._news.clear()
+                self._look()
+
+    def _look(self) -> None:
+        for call in self._ledger.claimed_calls(self._claim.execution):
+            if call.ref not in self._known:
+                self._known.add(call.ref)
+                self.inbox(Started(call.ref, call.where))
+            if call.report is not None and self._take(call.report):
+                self.inbox(call.report)
 
     def _take(self, report: FinalReport) -> bool:
         state = "success" if isinstance(report, Succeeded) else "failed"

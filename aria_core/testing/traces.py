@@ -40,10 +40,13 @@ class Acknowledged:
     batch: int
 
 
-def read_effects(path: Path) -> list[Effect]:
-    """The lines of an effects file, in order; raises ``ValueError`` for a line that is torn."""
+def read_effects(path: Path, *, still_written: bool = False) -> list[Effect]:
+    """The lines of an effects file, in order; raises ``ValueError`` for a line that is torn.
+
+    Of one that is `still_written` the last line may lack its end, and is left out.
+    """
     effects = []
-    for number, line in enumerate(_lines(path)):
+    for number, line in enumerate(_lines(path, whole_only=still_written)):
         mark, what, pid, at = line.split()
         numbers, _, origin = mark.partition("@")
         execution, task, attempt = map(int, numbers.split("/"))
@@ -56,8 +59,9 @@ def read_acknowledged(path: Path) -> list[Acknowledged]:
     return [Acknowledged(*map(int, line.split())) for line in _lines(path)]
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+def _lines(path: Path, *, whole_only: bool = False) -> list[str]:
+    text = path.read_text() if path.exists() else ""
+    return (text[:text.rfind("\n") + 1] if whole_only else text).splitlines()
 
 
 def marked_processes() -> Iterator[tuple[int, str]]:

@@ -160,7 +160,8 @@ class Listener:
                   for name, key in self._keys.items()]
         with Consumer(connection, queues, on_message=self._take, accept=["json"], no_ack=True):
             self._drain(connection, AT_ONCE)  # with Redis, only this subscribes
-            self._tune()
+            if not self._is_over.is_set():
+                self._tune()
             while not self._is_over.is_set():
                 self._drain(connection, LOOK_UP_EVERY)
                 connection.heartbeat_check()
