@@ -155,6 +155,15 @@ def test_what_has_no_effect_yet_is_a_warning(load: Any) -> None:
         "the function `$node_index` is not evaluated yet; it has no value"]
 
 
+def test_a_requirement_makes_a_relationship_though_no_profile_is_imported(load: Any) -> None:
+    node = load(HEAD + """
+capability_types: {Place: {}}
+node_types: {Here: {capabilities: {here: Place}}, There: {requirements: [{on: Place}]}}
+service_template: {node_templates: {here: {type: Here}, there: {type: There, requirements: [{on: here}]}}}
+""", version="").template.nodes["there"]
+    assert [(each.name, each.target) for each in node.relationships] == [("on", "here")]
+
+
 def test_calculations_are_kept_as_expressions(load: Any, refuse: Any) -> None:
     def outputs(value: str) -> str:
         return HEAD + "service_template: {inputs: {n: {type: integer}}, outputs: {o: {value: " + value + "}}}"

@@ -386,8 +386,11 @@ def test_what_has_no_effect_yet_is_a_warning(load):
 
 
 @pytest.mark.parametrize(("text", "words"), [
+    ("node_templates: {n: {type: Root, directives: [select]}}",
+     "the directive `select` has no effect yet; nodes are always created"),
     ("node_templates: {n: {type: Root, directives: [substitute]}}",
-     "the directive `substitute` has no effect yet; nodes are always created"),
+     "another template is to stand for node template `n`, and none of the imported templates does; until "
+     "then no service can be made of the template"),
     ("policies: [p: {type: tosca.policies.acme.Watch, properties: {often: true}}]",
      "policy `p` has the type `tosca.policies.acme.Watch`, which none of the profiles known here has; what "
      "it means is passed over"),

@@ -139,7 +139,7 @@ def _build(files: Files, library: Library, document: Document,
     types = Types(library, document, problems)
     name = text(field(field(document.root, "metadata"), "template_name")) or Path(document.name).stem
     implementations = Implementations(files, problems)
-    template = Topology(types, implementations, problems).build(document.root, name)
+    template = Topology(types, implementations, problems, (document,)).build(document.root, name)
     refuse_loops(template, problems)
     for location, sentence in own_code_problems(template, files.read):
         problems.add(Place.of(location), sentence)

@@ -146,7 +146,8 @@ class Library:
         else:
             imported = self._file(document, name, place_of(file))
             document.imports.append((prefix, imported, place_of(file)))
-            if field(imported.root, "topology_template") is not None:
+            topology = field(imported.root, "topology_template")
+            if topology is not None and field(topology, "substitution_mappings") is None:
                 self._problems.warn(place_of(file), f"only the types of {imported.name} are imported, not "
                                     "its topology")
 

@@ -28,7 +28,6 @@ from .types import Type, Types
 from .values import Mapping, Scalar, Value, field, items, named, place_of, plain, text
 
 HOSTED_ON = "tosca.relationships.HostedOn"
-ROOT = "tosca.relationships.Root"
 
 
 @dataclass
@@ -250,27 +249,7 @@ class Requirements:
     def _passes(self, wish: Wish, node: NodeTemplate) -> bool:
         """Whether a node passes the requirement's node filter, as far as its values are known now."""
         for source in (wish.body, wish.requirement.body):
-            node_filter = field(source, "node_filter")
-            if not self._pass(field(node_filter, "properties"), node.spec.properties):
-                return False
-            for key, value in named(field(node_filter, "capabilities")):
-                capability = node.spec.capabilities.get(key.text)
-                if capability is not None and not self._pass(field(value, "properties"),
-                                                             capability.properties):
-                    return False
-        return True
-
-    def _pass(self, filters: Value | None, properties: dict[str, ParameterSpec]) -> bool:
-        for key, value in named(filters):
-            parameter = properties.get(key.text)
-            known = getattr(parameter, "value", None)
-            if known is None or getattr(parameter, "dynamic", False):
-                continue
-            constraints = [plain(each) for each in (items(value) or [value])]
-            try:
-                if broken_constraints(known, constraints, getattr(parameter, "type", "any")):
-                    return False
-            except InvalidInputError:
+            if not passes(field(source, "node_filter"), node):
                 return False
         return True
 
@@ -300,7 +279,7 @@ class Requirements:
                 self._problems.add(place_of(value), f"{wish.what} makes relationships of type "
                                    f"`{needed.name}`, from which `{found.name}` is not derived")
             return found
-        return wish.requirement.relationship or self._types.normative("relationship", ROOT)
+        return wish.requirement.relationship or self._types.plain_relationship
 
     def _build(self, wish: Wish, body: Mapping, type_: Type, target: NodeTemplate | None,
                capability: str) -> RelationshipSpec | None:
@@ -328,3 +307,29 @@ class Requirements:
         declared = interfaces_of(type_)
         own = field(wish.requirement.relationship_body, "interfaces")
         return declared if own is None else self._interfaces.merge(declared, own, wish.what)
+
+
+def passes(node_filter: Value | None, node: NodeTemplate) -> bool:
+    """Whether a node passes a filter of properties and capabilities, as far as its values are known now."""
+    if not _pass(field(node_filter, "properties"), node.spec.properties):
+        return False
+    for key, value in named(field(node_filter, "capabilities")):
+        capability = node.spec.capabilities.get(key.text)
+        if capability is not None and not _pass(field(value, "properties"), capability.properties):
+            return False
+    return True
+
+
+def _pass(filters: Value | None, properties: dict[str, ParameterSpec]) -> bool:
+    for key, value in named(filters):
+        parameter = properties.get(key.text)
+        known = getattr(parameter, "value", None)
+        if known is None or getattr(parameter, "dynamic", False):
+            continue
+        constraints = [plain(each) for each in (items(value) or [value])]
+        try:
+            if broken_constraints(known, constraints, getattr(parameter, "type", "any")):
+                return False
+        except InvalidInputError:
+            return False
+    return True

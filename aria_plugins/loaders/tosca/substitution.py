@@ -1,4 +1,4 @@
-"""Substitution mappings: checked, though a template can only be used by itself yet."""
+"""Substitution mappings: what a template stands for, and what of it."""
 
 from __future__ import annotations
 
@@ -35,8 +35,6 @@ class Substitution:
         if value is None:
             return
         type_ = self._types.need("node", value, "the substitution mappings stand for the node type")
-        self._problems.warn(place_of(value), "substitution mappings have no effect yet: the template can "
-                            "only be used by itself")
         for section, members in (("capabilities", capabilities_of), ("requirements", requirements_of)):
             for key, entry in named(field(self._mapping, section)):
                 if type_ is not None and key.text not in members(type_):

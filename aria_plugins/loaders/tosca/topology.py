@@ -10,12 +10,14 @@ from .assignments import Assignments
 from .conversion import Converter
 from .copies import with_copies
 from .declarations import Declarations
+from .documents import Document
+from .expansion import SUBSTITUTE, Expansion
 from .functions import ENTITIES, Context, Names
 from .interfaces import Interfaces
 from .members import Parameter, attributes_of, interfaces_of, properties_of, requirements_of
 from .operations import Implementations
 from .policies import Policies
-from .problems import Problems, listed, suggestion
+from .problems import Place, Problems, listed, suggestion
 from .requirements import NodeTemplate, Requirements
 from .substitution import Substitution
 from .types import Types
@@ -23,15 +25,16 @@ from .values import Mapping, Scalar, Value, field, fields, items, named, place_o
 from .workflows import Workflows
 
 _NAME = re.compile(r"(?!\s)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{1,255}(?<!\s)")
-_SUBSTITUTE = frozenset({"substitute", "substitutable"})
-_DIRECTIVES = _SUBSTITUTE | {"select", "selectable"}
+_SELECT = frozenset({"select", "selectable"})
 
 
 class Topology:
     """Builds the service template of a document."""
 
-    def __init__(self, types: Types, implementations: Implementations, problems: Problems) -> None:
+    def __init__(self, types: Types, implementations: Implementations, problems: Problems,
+                 outer: tuple[Document, ...]) -> None:
         self._types = types
+        self._outer = outer
         self._problems = problems
         self._implementations = implementations
         self._converter = Converter(problems)
@@ -43,7 +46,9 @@ class Topology:
 
     def build(self, root: Value | None, name: str) -> TemplateSpec:
         """The service template that a document describes; all that is wrong goes to the problems."""
-        self._declarations.check()
+        is_inner = len(self._outer) > 1
+        if not is_inner:
+            self._declarations.check()
         self._check_repositories(root)
         topology = field(root, "topology_template")
         self._check_names(root, topology)
@@ -66,12 +71,25 @@ class Topology:
         self._check_hosts(nodes)
         self._policies.groups(list(named(field(topology, "groups"))), nodes)
         self._policies.policies(list(named(field(topology, "policies"))), nodes, template)
-        self._check_plugins(template)
         template.outputs = self._outputs(topology)
+        Expansion(self._types, self._problems, self._stand_in).expand(nodes, template)
+        if not is_inner:
+            self._check_plugins(template)
         workflows = Workflows(self._types, self._converter, self._policies, self._parameter,
                               problems=self._problems, names=self._names)
         workflows.read(list(named(field(topology, "workflows"))), nodes, template)
         return template
+
+    def _stand_in(self, document: Document) -> TemplateSpec | None:
+        """The template of another document, which stands for a node of this one."""
+        if document in self._outer:
+            loop = " -> ".join(each.name for each in (*self._outer, document))
+            mapping = field(field(document.root, "topology_template"), "substitution_mappings")
+            self._problems.add(place_of(mapping) if mapping else Place(document.name, 1, 1),
+                               f"these templates stand for nodes of each other: {loop}")
+            return None
+        inner = Topology(self._types, self._implementations, self._problems, (*self._outer, document))
+        return inner.build(document.root, document.name)
 
     def _check_repositories(self, root: Value | None) -> None:
         """A credential must be one; where repositories are is not looked at."""
@@ -191,16 +209,17 @@ class Topology:
         if field(body, "type") is None:
             self._problems.add(place_of(key), f"{what} lacks the keyname `type`")
         for directive in items(field(body, "directives")):
-            later = " yet; nodes are always created" if text(directive) in _DIRECTIVES else ""
-            self._problems.warn(place_of(directive),
-                                f"the directive `{text(directive)}` has no effect{later}")
+            later = " yet; nodes are always created" if text(directive) in _SELECT else ""
+            if text(directive) not in SUBSTITUTE:
+                self._problems.warn(place_of(directive),
+                                    f"the directive `{text(directive)}` has no effect{later}")
         self._declarations.check_filter(field(body, "node_filter"), f"the node filter of {what}")
 
     def _abstract(self, nodes: dict[str, NodeTemplate]) -> set[tuple[str, str]]:
         """The (node, requirement) of nodes that other templates are to stand for."""
         substituted = self._types.substituted()
         abstract = [node for node in nodes.values() if node.type in substituted
-                    or any(text(each) in _SUBSTITUTE for each in items(field(node.body, "directives")))]
+                    or any(text(each) in SUBSTITUTE for each in items(field(node.body, "directives")))]
         return {(node.name, name) for node in abstract for name in requirements_of(node.type)}
 
     def _check_relationship_templates(self, templates: dict[str, Mapping]) -> None:

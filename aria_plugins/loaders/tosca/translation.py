@@ -14,7 +14,7 @@ from aria_core import CALCULATIONS
 from .calls import Call, Later
 from .keynames_2_0 import PROFILES_2_0
 from .problems import Problems, listed, suggestion
-from .values import Mapping, Scalar, Sequence, Value, field, fields, is_null, items, place_of, text
+from .values import Mapping, Scalar, Sequence, Value, field, fields, is_null, items, named, place_of, text
 
 _EVALUATED = frozenset({"get_input", "concat", "join", "token", "get_artifact"})
 _REFERENCES = frozenset({"get_property", "get_attribute"})
@@ -218,8 +218,18 @@ class Translation:
         return self._map(value, {"target": _first, "activities": self.value}, leave_out=("filter",))
 
     def _substitution(self, value: Value) -> Value:
-        return self._map(value, {}, leave_out=(
-            "substitution_filter", "properties", "attributes", "capabilities", "requirements", "interfaces"))
+        left = ("substitution_filter", "interfaces")
+        self._leave(value, left, "substitution mappings")
+        return self._map(value, {"requirements": self._mapped_requirements}, leave_out=left)
+
+    def _mapped_requirements(self, value: Value) -> Value:
+        """Those that are mapped to requirements; one that is mapped to a whole node has no effect yet."""
+        pairs = [Mapping(value.mark, {key.text: each}, {key.text: key}) for key, each in named(value)
+                 if not isinstance(each, Scalar)]
+        for key, each in named(value):
+            if isinstance(each, Scalar):
+                self._without_effect(each, f"the mapping of the requirement `{key.text}` to a node")
+        return Sequence(value.mark, list(pairs))
 
     def _leave(self, value: Value, names: tuple[str, ...], owner: str) -> None:
         for name, each in fields(value).items():

@@ -78,6 +78,8 @@ class Type:
 MAX_ANCESTORS = 100
 
 SIMPLE = "tosca-simple-1.3"
+BASE = "tosca-simple-1.0"
+"""The profile that has the type of relationships of which nothing more is known, whatever can be named."""
 _RESERVED = "tosca."
 """What the names of types of TOSCA and of its profiles begin with."""
 _WITHOUT_EFFECT = ("policy", "group")
@@ -95,6 +97,7 @@ class Types:
         self._main = main.name
         self._own: dict[str, Names] = {}
         self._visible: dict[str, Names] = {}
+        library.profile(BASE)
         self._profiles = [library.profile(name) for name in implicit_profiles(library, main)]
         self._implicit = frozenset(each.name for each in self._profiles)
         self.documents = list(library.documents.values())
@@ -212,6 +215,11 @@ class Types:
                     return found
         return None
 
+    @property
+    def plain_relationship(self) -> Type:
+        """The type of relationships of which nothing more is known."""
+        return self._own[f"<profile {BASE}>"]["relationship"]["tosca.relationships.Root"]
+
     def need(self, kind: str, value: Value, what: str, *, may_be_unknown: bool = False) -> Type | None:
         """Like `find`, but that there is no such type is a problem; `what` begins its sentence.
 
@@ -242,7 +250,7 @@ def implicit_profiles(library: Library, main: Document) -> tuple[str, ...]:
     """The profiles whose types have short names: those of the version, in 2.0 those that were imported."""
     simple = {imported.name for each in library.documents.values() for _, imported, _ in each.imports
               if imported.name == f"<profile {SIMPLE}>"}
-    return IMPLICIT[main.version] or ((SIMPLE, "tosca-simple-1.0") if simple else ())
+    return IMPLICIT[main.version] or ((SIMPLE, BASE) if simple else ())
 
 
 def _is_typing_error(name: str, known: list[str]) -> bool:
