@@ -16,6 +16,7 @@ from benchmarks.cells import (
     SCRIPTS,
     SERVICE,
     SLEEPS,
+    TEMPLATE_SIZES,
 )
 from benchmarks.medians import Key, Medians
 
@@ -30,6 +31,7 @@ START_S, START_MB, HELP_TIMES = 1.0, 150, 15
 SCRIPTS_S, SCRIPT_MS = 5.0, 50
 FAR_EFFICIENCY, TIMES_CELERY = 80, 2
 INSTALL_S, FIRST_CALL_S, CALL_MS = 3.0, 1.0, 2.0
+PROFILE_MS, VALIDATE_S, INSTANTIATE_S, TEMPLATE_GROWTH = 100, 1.0, 3.0, 11
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def verdicts(found: Medians) -> list[Verdict]:
     """Every bar whose cells were run."""
     return [*_floors(found), *_dbos(found), *_processes(found), *_sleeps(found), *_growth(found),
             *_million(found), *_creation(found), *_commands(found), *_scripts(found), *_plugins(found),
-            *_elsewhere(found), *_kills(found), *_proofs(found)]
+            *_templates(found), *_elsewhere(found), *_kills(found), *_proofs(found)]
 
 
 def _floors(found: Medians) -> Iterator[Verdict]:
@@ -176,6 +178,22 @@ def _plugins(found: Medians) -> Iterator[Verdict]:
             more = (measured - ours) * 1000
             yield Verdict(f"{what}, over one of the core", f"< {CALL_MS:.0f} ms", f"{more:.2f} ms",
                           more < CALL_MS)
+
+
+def _templates(found: Medians) -> Iterator[Verdict]:
+    few, many = TEMPLATE_SIZES
+    first = found.of("templates", "profile", "nodes", 1, "exec_s")
+    if first is not None:
+        yield Verdict("the first template of a process, with the normative types", f"< {PROFILE_MS} ms",
+                      f"{first * 1000:.0f} ms", first * 1000 < PROFILE_MS)
+    for mode, most in (("validate", VALIDATE_S), ("instantiate", INSTANTIATE_S)):
+        seconds, more = (found.of("templates", mode, "nodes", n, "exec_s") for n in TEMPLATE_SIZES)
+        if seconds is not None:
+            yield Verdict(f"{mode} {few:,} nodes", f"< {most:.0f} s", f"{seconds:.2f} s", seconds < most)
+        if seconds is not None and more is not None:
+            growth = more / seconds
+            yield Verdict(f"{mode}, {few:,} to {many:,} nodes", f"≤ {TEMPLATE_GROWTH} times", f"{growth:.1f}",
+                          growth <= TEMPLATE_GROWTH, f"{more:.1f} s")
 
 
 def _elsewhere(found: Medians) -> Iterator[Verdict]:

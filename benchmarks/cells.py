@@ -27,9 +27,10 @@ DBOS_OF = {"sqlite-normal": "steps-sqlitewal", "pg": "steps-pg"}
 MODULES = {
     "aria": "benchmarks.peers.run_aria", "writes": "benchmarks.peers.run_aria_writes",
     "cli": "benchmarks.startup", "kill9": "benchmarks.kill9", "scripts": "benchmarks.scripts",
-    "plugins": "benchmarks.plugins", "elsewhere": "benchmarks.elsewhere"}
+    "plugins": "benchmarks.plugins", "elsewhere": "benchmarks.elsewhere",
+    "templates": "benchmarks.templates"}
 """Where a peer is not run by the module ``benchmarks.peers.run_<peer>``."""
-OURS = ("floor", "writes", "aria", "cli", "kill9", "scripts", "plugins", "elsewhere")
+OURS = ("floor", "writes", "aria", "cli", "kill9", "scripts", "plugins", "elsewhere", "templates")
 """Peers that run with the Python that runs the benchmark."""
 COMMANDS = ("pass", "import", "version", "help", "hello-world")
 SCRIPT_MODES = ("bare", "aria-run", "aria-run-ctx")
@@ -37,6 +38,9 @@ SCRIPTS = 100
 PLUGINS = {"install-uv": 1, "install-pip": 1, "first-call": 1, "core-call": 500, "plugin-call": 500,
            "wrapped-call": 500}
 """What is measured of plugins, and how many calls make one figure."""
+TEMPLATE_MODES = ("profile", "validate", "instantiate")
+TEMPLATE_SIZES = (1000, 10_000)
+"""Nodes of a template."""
 ELSEWHERE = ("aria-2x8-pg", "celery-2x8")
 """Who hands calls to other processes through a broker: workers x slots."""
 ELSEWHERE_SIZES = {"sleep": SLEEPS, "wide": 1000}
@@ -81,7 +85,7 @@ def full() -> list[Cell]:
     return [
         *_commands(10), *_plugins(5), *_of_every_size(), *_processes(), *_postgresql(), *_against_peers(),
         *_sleeps(SETTINGS), *_growth(), *_graphs((10_000, 100_000)), *_kills(2000, SETTINGS),
-        *_scripts(SCRIPTS), *_elsewhere(),
+        *_scripts(SCRIPTS), *_elsewhere(), *_templates(TEMPLATE_SIZES),
         Cell("aria", "graph-sqlite-full", "wide", 1_000_000, 1, 1800),
         Cell("aria", "thread-sqlite-normal", "wide", 1_000_000, 1, 3600)]
 
@@ -93,7 +97,7 @@ def quick() -> list[Cell]:
         *_pairs("thread", ("sqlite-full", "sqlite-normal"), 1000, SERVICE),
         *_pairs("process", ("sqlite-normal",), 1000, SERVICE),
         *_on(("wide", "chain"), [("dbos", DBOS_OF["sqlite-normal"])], 1000),
-        *_sleeps(("sqlite-full",)), *_graphs((10_000,)), *_scripts(SCRIPTS)]
+        *_sleeps(("sqlite-full",)), *_graphs((10_000,)), *_scripts(SCRIPTS), *_templates((1000,))]
     return [replace(each, repeats=1) if each.peer not in ("cli", "plugins") else each for each in cells]
 
 
@@ -106,7 +110,7 @@ def smoke() -> list[Cell]:
         *_commands(1), *_plugins(1), *_on_all(of_all, 60, 60), *_on(("layered", "service"), of_few, 60),
         Cell("aria", "thread-sqlite-full", "sleep", 32),
         Cell("aria", "graph-sqlite-full", "wide", 60), Cell("aria", "graph-pg", "layered", 60),
-        Cell("kill9", "process-sqlite-normal", "layered", 400), *_scripts(5)]
+        Cell("kill9", "process-sqlite-normal", "layered", 400), *_scripts(5), *_templates((20,))]
     return [replace(each, repeats=1) for each in cells]
 
 
@@ -126,6 +130,13 @@ def _scripts(n: int) -> Iterator[Cell]:
 def _plugins(repeats: int) -> Iterator[Cell]:
     for mode, calls in PLUGINS.items():
         yield Cell("plugins", mode, "", calls, repeats)
+
+
+def _templates(sizes: Iterable[int]) -> Iterator[Cell]:
+    yield Cell("templates", "profile", "nodes", 1)
+    for n in sizes:
+        for each in ("validate", "instantiate"):
+            yield Cell("templates", each, "nodes", n)
 
 
 def _elsewhere() -> Iterator[Cell]:

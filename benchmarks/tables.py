@@ -21,7 +21,7 @@ from benchmarks.medians import Medians
 
 NAMES = {"floor": "floor", "writes": "ARIA's writes alone", "aria": "ARIA", "dbos": "DBOS",
          "taskflow": "taskflow", "dask": "Dask", "celery": "Celery", "temporal": "Temporal"}
-_NOT_RUNS = ("cli", "kill9", "scripts", "plugins", "elsewhere")
+_NOT_RUNS = ("cli", "kill9", "scripts", "plugins", "elsewhere", "templates")
 
 
 def report(rows: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, str]]) -> str:
@@ -33,8 +33,8 @@ def report(rows: Sequence[Mapping[str, Any]], machines: Sequence[Mapping[str, st
         "## Growth, memory": _growth(found), "## Making and storing graphs": _graphs(found),
         "## Sleeping tasks: share of the ideal time": _sleeps(found),
         "## Starting": _commands(found), "## Scripts": _scripts(found),
-        "## Plugins": _plugins(found), "## Calls elsewhere": _elsewhere(found),
-        "## What kill -9 leaves": _kills(found),
+        "## Plugins": _plugins(found), "## Templates": _templates(found),
+        "## Calls elsewhere": _elsewhere(found), "## What kill -9 leaves": _kills(found),
         "## Runs that failed or did wrong": _problems(found)}
     return "\n\n".join(f"{head}\n\n{body}" for head, body in parts.items() if body) + "\n"
 
@@ -173,6 +173,14 @@ def _plugins(found: Medians) -> str:
     seconds = {mode: found.of("plugins", mode, "", n, "exec_s") for mode, n in PLUGINS.items()}
     rows = [[mode, f"{each * 1000:.2f}"] for mode, each in seconds.items() if each is not None]
     return table(["", "ms"], rows)
+
+
+def _templates(found: Medians) -> str:
+    keys = sorted({(row["mode"], row["n"]) for row in found.rows if row["peer"] == "templates"})
+    return table(["", "s", "storing the template, s", "peak, MB"], [
+        [f"{mode}, {n:,} node{'s' * (n != 1)}", *[
+            figure(found.of("templates", mode, "nodes", n, each)) for each in (
+                "exec_s", "store_s", "rss_mb")]] for mode, n in keys])
 
 
 def _elsewhere(found: Medians) -> str:

@@ -102,3 +102,17 @@ def test_plugins_have_bars_of_their_own():
         "0.10 ms", True)
     assert not verdict(rows, "one with a wrapper").passed
     assert verdict(rows[:1], "a call of a plugin") is None
+
+
+def test_templates_have_bars_of_their_own():
+    def line(mode: str, n: int, seconds: float) -> dict[str, Any]:
+        return {"peer": "templates", "mode": mode, "shape": "nodes", "n": n, "exec_s": seconds,
+                "verified": True}
+
+    rows = [line("profile", 1, 0.05), line("validate", 1000, 0.5), line("validate", 10_000, 5.6),
+            line("instantiate", 1000, 3.1)]
+    assert verdict(rows, "the first template").measured == "50 ms"
+    assert verdict(rows, "validate 1,000").passed
+    assert not verdict(rows, "validate, 1,000 to 10,000").passed
+    assert not verdict(rows, "instantiate 1,000").passed
+    assert verdict(rows, "instantiate, 1,000 to 10,000") is None

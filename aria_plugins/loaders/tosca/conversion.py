@@ -179,8 +179,6 @@ class Converter:
         for name, key in value.keys.items():
             if name not in names:
                 self._problems.add(place_of(key), f"{what} has no {kind} `{name}`"
-
-
                                    + hint(name, names))
 
     def _simple(self, value: Value, schema: Schema, what: str) -> Any:

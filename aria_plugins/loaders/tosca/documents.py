@@ -186,7 +186,6 @@ class Library:
         return posixpath.join(url, name)
 
 
-
 def _shown(url: str) -> str:
     """A URL without the user and the password in it."""
     scheme, _, rest = url.partition("://")

@@ -47,6 +47,7 @@ _ARITY = MappingProxyType({
 })
 """Function -> fewest and most arguments, and what they are."""
 
+
 @dataclass
 class Names:
     """What expressions of one topology can name."""

@@ -184,8 +184,6 @@ class Grammar:
             shape = entity.keys.get(key) or entity.rest
             if shape is None:
                 self._problems.add(place_of(value.keys[key]), f"unknown keyname `{key}` in {what}"
-
-
                                    + hint(key, sorted(entity.keys)))
             elif key in entity.keys:
                 self.check(each, shape, f"`{key}` of {what}", value.keys[key])
