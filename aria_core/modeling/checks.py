@@ -18,7 +18,7 @@ from aria_core.modeling.specification import (
     TemplateSpec,
 )
 from aria_core.modeling.ssh_settings import SSH_FUNCTIONS
-from aria_core.modeling.step_checks import step_problems
+from aria_core.modeling.step_checks import clauses, step_problems
 
 MAX_NAME = 255
 
@@ -194,9 +194,18 @@ def _node_parameters(node: NodeSpec) -> Iterator[Named]:
 
 
 def _activity_problems(template: TemplateSpec) -> Iterator[str]:
-    """What is wrong with the values that steps of workflows give; they may read inputs of their workflow."""
+    """What is wrong with the expressions of workflows in steps, which may read inputs of their workflow."""
     for name, workflow in template.workflows.items():
         known = {**template.inputs, **workflow.inputs}
+        judged = [(f"precondition of workflow {name!r}", each.conditions, each.location)
+                  for each in workflow.preconditions]
+        judged += [(f"step {key!r} of workflow {name!r}", each.conditions, each.location)
+                   for key, each in workflow.steps.items()]
+        for where, conditions, location in judged:
+            for clause in clauses(conditions):
+                if "expression" in clause:
+                    spec = ParameterSpec(value=clause["expression"], location=location)
+                    yield from _expression_problems(template, where, spec, known)
         for key, step in workflow.steps.items():
             for activity in step.activities:
                 for argument, each in activity.inputs.items():

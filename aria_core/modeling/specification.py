@@ -157,7 +157,8 @@ class ConditionSpec(Specification):
     """What must hold of each of `nodes` (or of their relationships) before a workflow begins.
 
     `conditions` are clauses, all of which must hold: ``{"attribute": name, "constraints": [...]}``, where
-    ``state`` is that of a node and the constraints are those of inputs, and ``{"and": [...]}``,
+    ``state`` is that of a node and the constraints are those of inputs; ``{"expression": tree}``, which must
+    be true, and is judged once for the service where there are no `nodes`; ``{"and": [...]}``,
     ``{"or": [...]}`` and ``{"not": [...]}`` of clauses.
     """
 

@@ -25,6 +25,9 @@ def step_problems(template: TemplateSpec) -> Iterator[str]:
             yield from (f"{_at(condition.location)}workflow {name!r}: {each}"
                         for each in _about_problems(template, condition.nodes, condition.requirement))
             yield from _clause_problems(f"{_at(condition.location)}workflow {name!r}", condition.conditions)
+            if not condition.nodes and any("attribute" in each for each in clauses(condition.conditions)):
+                yield (f"{_at(condition.location)}workflow {name!r}: a precondition about attributes says of "
+                       "which nodes")
         for step_name, step in workflow.steps.items():
             yield from (f"{_at(step.location)}step {step_name!r} of workflow {name!r}: {each}"
                         for each in _step_problems(template, workflow, step))
@@ -84,8 +87,20 @@ def _clause_problems(where: str, clauses: Any) -> Iterator[str]:
         joined = [name for name in ("and", "or", "not") if isinstance(clause, Mapping) and name in clause]
         if joined and len(clause) == 1:
             yield from _clause_problems(where, clause[joined[0]])
-        elif not isinstance(clause, Mapping) or clause.keys() != {"attribute", "constraints"}:
-            yield f"{where}: {clause!r} is no clause; it takes an attribute and constraints, and, or, or not"
+        elif not isinstance(clause, Mapping) or clause.keys() not in (
+                {"attribute", "constraints"}, {"expression"}):
+            yield (f"{where}: {clause!r} is no clause; it takes an attribute and constraints, an expression, "
+                   "and, or, or not")
+
+
+def clauses(conditions: Any) -> Iterator[Mapping[str, Any]]:
+    """All clauses among `conditions` that join no others."""
+    for clause in conditions if isinstance(conditions, list) else ():
+        joined = [name for name in ("and", "or", "not") if isinstance(clause, Mapping) and name in clause]
+        if joined:
+            yield from clauses(clause[joined[0]])
+        elif isinstance(clause, Mapping):
+            yield clause
 
 
 def _loop_problems(template: TemplateSpec) -> Iterator[str]:

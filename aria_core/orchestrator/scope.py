@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import select
@@ -25,6 +26,9 @@ from aria_core.modeling.states import TaskState
 
 MAX_HOPS = 50
 """How many values may need one another in a row."""
+
+_KEPT = MappingProxyType({"state": "state", "tosca_id": "id"})
+"""Attribute that every entity of TOSCA has -> where it is kept."""
 
 Owner: TypeAlias = Node | Relationship
 Kind: TypeAlias = Literal["property", "attribute"]
@@ -200,6 +204,8 @@ class ServiceScope:
             declared = _declared(owner).get("attributes", {}).get(name, {})
             if declared.get("dynamic"):
                 return (self._computed(owner, f"{name}", declared["value"]),)
+            if name in _KEPT and hasattr(owner, _KEPT[name]):
+                return (str(getattr(owner, _KEPT[name])),)
         return (self._parameter(owner, name),) if name in owner.property_parameters else None
 
     def _value(self, owner: Owner, name: str, kind: Kind, nested: Sequence[Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 from aria_core.exceptions import InvalidInputError
 from aria_core.modeling.constraints import broken_constraints
-from aria_core.modeling.expressions import MissingValueError, calls, escape, follow
+from aria_core.modeling.expressions import SELF, MissingValueError, calls, escape, follow, show
 from aria_core.modeling.models import Node, Relationship
 from aria_core.modeling.specification import (
     ActivitySpec,
@@ -88,7 +88,7 @@ class _Plan:
     def fill(self, graph: TaskGraph) -> None:
         """Put the steps into `graph`; ``InvalidInputError`` if a precondition does not hold."""
         for condition in self._spec.preconditions:
-            for actor in self._actors(condition):
+            for actor in self._actors(condition) if condition.nodes else (None,):
                 self._check(condition, actor)
         tasks = {name: self._step(name, step) for name, step in self._spec.steps.items()}
         graph.add_tasks(tasks.values())
@@ -108,15 +108,41 @@ class _Plan:
             else:
                 yield node
 
-    def _check(self, condition: ConditionSpec, actor: Actor) -> None:
-        broken = next((sentence for clause in condition.conditions
-                       if (sentence := _unmet(clause, actor))), None)
+    def _check(self, condition: ConditionSpec, actor: Actor | None) -> None:
+        broken = self._unmet({"and": condition.conditions}, actor)
         if broken:
             raise InvalidInputError(f"the workflow {self._name!r} cannot begin: {broken}")
 
+    def _unmet(self, clause: Mapping[str, Any], actor: Actor | None) -> str | None:
+        """Why a clause does not hold of `actor` (None: of the service), as a sentence; None: it does."""
+        if "and" in clause:
+            return next((each for each in self._all_unmet(clause["and"], actor) if each), None)
+        if "or" in clause:
+            sentences = list(self._all_unmet(clause["or"], actor))
+            return None if None in sentences or not sentences else ", and ".join(map(str, sentences))
+        if "not" in clause:  # the clauses below are joined by `and`
+            met = not any(self._all_unmet(clause["not"], actor))
+            return f"{_label(actor)} has what must not be: {clause['not']}" if met else None
+        if "expression" in clause:
+            return self._unmet_expression(clause["expression"], actor)
+        return None if actor is None else _unmet_attribute(clause["attribute"], clause["constraints"], actor)
+
+    def _all_unmet(self, clauses: Iterable[Mapping[str, Any]], actor: Actor | None) -> Iterator[str | None]:
+        return (self._unmet(each, actor) for each in clauses)
+
+    def _unmet_expression(self, tree: Any, actor: Actor | None) -> str | None:
+        try:
+            value = ServiceScope(self._ctx.service, actor).evaluate(self._filled(tree))
+        except MissingValueError as error:
+            return str(error)
+        if value is True:
+            return None
+        told = "false" if value is False else "neither true nor false"
+        return f"{show(tree)} is {told}{f' for {_label(actor)}' if actor is not None else ''}"
+
     def _activities(self, step: StepSpec) -> Iterator[list[BaseTask]]:
         actors = [each for each in self._actors(step)
-                  if not any(_unmet(clause, each) for clause in step.conditions)]
+                  if self._unmet({"and": step.conditions}, each) is None]
         if actors or not step.nodes:
             for activity in step.activities:
                 yield list(self._tasks(activity, actors))
@@ -175,32 +201,15 @@ class _Plan:
             name == "get_input" and arguments[0] in secret for name, arguments in calls(parameter.value)))
 
 
-def _unmet(clause: Mapping[str, Any], actor: Actor) -> str | None:
-    """Why a clause does not hold of `actor`, as a sentence; None: it does."""
-    if "and" in clause:
-        return next((sentence for each in clause["and"] if (sentence := _unmet(each, actor))), None)
-    if "or" in clause:
-        sentences = [_unmet(each, actor) for each in clause["or"]]
-        return None if None in sentences or not sentences else ", and ".join(map(str, sentences))
-    if "not" in clause:
-        # The clauses below `not` are joined by `and`.
-        met = not any(_unmet(each, actor) for each in clause["not"])
-        return f"{_label(actor)} has what must not be: {clause['not']}" if met else None
-    return _unmet_attribute(clause["attribute"], clause["constraints"], actor)
-
-
 def _unmet_attribute(name: str, constraints: Iterable[Any], actor: Actor) -> str | None:
     type_name, shown = "any", MASK
-    if name == "state" and isinstance(actor, Node):
-        value: Any = str(actor.state)
-    else:
-        try:
-            value = ServiceScope(actor.service if isinstance(actor, Node) else actor.source_node.service,
-                                 actor).get_attribute(["SELF", name])
-        except MissingValueError:
-            return f"{_label(actor)} has no attribute {name!r} yet"
-        if name in actor.attribute_rows:
-            type_name = actor.attribute_rows[name].type_name
+    service = actor.service if isinstance(actor, Node) else actor.source_node.service
+    try:
+        value = ServiceScope(service, actor).get_attribute([SELF, name])
+    except MissingValueError:
+        return f"{_label(actor)} has no attribute {name!r} yet"
+    if name in actor.attribute_rows:
+        type_name = actor.attribute_rows[name].type_name
     if type_name != "secret" and not _is_secret_property(name, actor):
         shown = repr(value)
     broken = broken_constraints(value, constraints, type_name)
@@ -211,5 +220,5 @@ def _is_secret_property(name: str, actor: Actor) -> bool:
     return name in actor.property_parameters and actor.property_parameters[name].secret
 
 
-def _label(actor: Actor) -> str:
-    return f"{type(actor).__name__.lower()} {actor.name!r}"
+def _label(actor: Actor | None) -> str:
+    return "the service" if actor is None else f"{type(actor).__name__.lower()} {actor.name!r}"

@@ -12,6 +12,7 @@ from aria_core import (
     ActivitySpec,
     ConditionSpec,
     ExecutionFailedError,
+    Expression,
     InvalidInputError,
     ModelStorage,
     ParameterSpec,
@@ -21,7 +22,9 @@ from aria_core import (
     WorkflowRunner,
     WrongTypeInputsError,
     create_service,
+    get_attribute,
     get_input,
+    outputs,
     store_template,
 )
 from aria_plugins.executors.thread import ThreadExecutor
@@ -248,6 +251,34 @@ def test_a_workflow_begins_only_if_its_preconditions_hold(program: Program) -> N
         program.run()
 
 
+def test_conditions_may_be_expressions(tmp_path: Path) -> None:
+    template = TemplateBuilder("steps")
+    for name in ("one", "two"):
+        template.node(name, attributes={"load": len(name) if name == "one" else 9})
+    same = Expression({"$equal": [get_input("wanted"), get_input("given")]})
+    light = Expression({"$less_than": [get_attribute("SELF", "load"), 5]})
+    template.output("state", get_attribute("two", "state"))
+    template.output("id", get_attribute("two", "tosca_id"))
+    template.input("given", default="x")
+    heavy_up = StepSpec(nodes=["one", "two"], conditions=[{"not": [{"expression": light}]}],
+                        activities=[ActivitySpec(delegate="install")])
+    template.workflow("w", inputs={"wanted": "x"}, steps={"up": heavy_up},
+                      preconditions=[ConditionSpec(conditions=[{"expression": same}])])
+    with ThreadExecutor() as executor, SqlModelStorage("sqlite://") as model, FileStorage(tmp_path) as files:
+        service = create_service(model, store_template(model, files, template.load()), "one")
+
+        def run(wanted: str) -> None:
+            WorkflowRunner(model, files, None, service_id=service.id, workflow_name="w",
+                           inputs={"wanted": wanted}, executor=executor).execute()
+
+        with pytest.raises(InvalidInputError, match=r"cannot begin: .* is false"):
+            run("y")
+        run("x")
+        nodes = model.service.get(service.id).nodes
+        assert {name: str(each.state) for name, each in nodes.items()} == {"one": "initial", "two": "started"}
+        assert outputs(model, service) == {"state": "started", "id": str(nodes["two"].id)}
+
+
 def test_a_workflow_of_steps_resumes_where_it_failed(program: Program) -> None:
     program.load("""
     w:
@@ -288,6 +319,7 @@ def test_a_template_of_python_has_steps_too(tmp_path: Path) -> None:
     ({"a": StepSpec(nodes=["one"], activities=[ActivitySpec(interface="I", operation="o")])},
      "has no operation I.o"),
     ({"a": StepSpec(conditions=[{"state": 1}])}, "is no clause"),
+    ({"a": StepSpec(conditions=[{"or": [{"expression": {"$get_input": ["x"]}}]}])}, "there is no input 'x'"),
 ])
 def test_a_template_of_python_with_steps_that_cannot_work_is_refused(
         steps: dict[str, StepSpec], sentence: str) -> None:

@@ -80,6 +80,8 @@ STEP = "w: {steps: {a: {target: db, activities: [%s]}}}"
 @pytest.mark.parametrize(("workflows", "problem"), [
     ("w: {steps: {a: {target: webb, activities: []}}}",
      "10:29: step `a` has the target `webb`, which is neither a node template nor a group; did you mean"),
+    ("w: {preconditions: [{condition: [{state: created}]}]}",
+     "the precondition of workflow `w` lacks the keyname `target`"),
     ("w: {preconditions: [{target: x, condition: []}]}",
      "the precondition of workflow `w` has the target `x`"),
     ("w: {steps: {a: {target: web, target_relationship: depend, activities: []}}}",
@@ -131,13 +133,17 @@ service_template:
   workflows:
     w:
       inputs: {a: {type: string}}
-      precondition: {$equal: [1, 1]}
+      precondition: {$equal: [{$get_attribute: [db, tosca_name]}, {$get_input: a}]}
       steps:
         one:
           target: [db, 0]
+          filter: {$not: [{$equal: [{$get_attribute: [SELF, state]}, started]}]}
           activities: [{call_operation: {operation: Standard.create, inputs: {b: {$get_input: a}}}}]
 """, version="")
     call, = loaded.template.workflows["w"].steps["one"].activities
     assert (call.operation, call.inputs["b"].value) == ("create", {"$get_input": ["a"]})
-    assert [each.partition(": ")[2] for each in loaded.warnings] == [
-        "`precondition` of a workflow has no effect yet"]
+    assert loaded.template.workflows["w"].steps["one"].conditions == [
+        {"expression": {"$not": [{"$equal": [{"$get_attribute": ["SELF", "state"]}, "started"]}]}}]
+    assert loaded.template.workflows["w"].preconditions[0].conditions == [
+        {"expression": {"$equal": [{"$get_attribute": ["db", "tosca_name"]}, {"$get_input": ["a"]}]}}]
+    assert loaded.warnings == []

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .calls import Call, Later
+from .conversion import Converter
 from .declarations import OPERATORS
+from .functions import Context, called
 from .problems import Problems, suggestion
+from .schemas import ANY
 from .values import Mapping, Scalar, Sequence, Value, described, items, named, place_of, plain
 
 _JOINING = ("and", "or", "not")
@@ -15,16 +19,25 @@ _JOINING = ("and", "or", "not")
 class Conditions:
     """Reads condition clauses."""
 
-    def __init__(self, problems: Problems) -> None:
+    def __init__(self, converter: Converter, problems: Problems) -> None:
+        self._converter = converter
         self._problems = problems
 
-    def read(self, value: Value | None, what: str) -> list[Any]:
-        """The clauses as `aria_core.ConditionSpec` has them; all of them must hold."""
+    def read(self, value: Value | None, what: str, context: Context) -> list[Any]:
+        """The clauses as `aria_core.ConditionSpec` has them; all of them must hold.
+
+        In version 2.0 that is one expression, which stands in `context`.
+        """
         if value is None:
             return []
-        return [clause for each in items(value) or [value] for clause in self._clauses(each, what)]
+        if called(value) is not None or isinstance(value, (Call, Later)):
+            if isinstance(value, Later):
+                self._problems.warn(place_of(value), f"{what} cannot be judged yet, so that the workflow "
+                                    "cannot be run")
+            return [{"expression": self._converter.convert(value, ANY, what, context)}]
+        return [clause for each in items(value) or [value] for clause in self._clauses(each, what, context)]
 
-    def _clauses(self, value: Value, what: str) -> Iterator[dict[str, Any]]:
+    def _clauses(self, value: Value, what: str, context: Context) -> Iterator[dict[str, Any]]:
         if not isinstance(value, Mapping):
             if not isinstance(value, Sequence) or value.items:
                 self._problems.add(place_of(value), f"{what} is {described(value)}; it takes a list of "
@@ -32,7 +45,7 @@ class Conditions:
             return
         for name, each in value.entries.items():
             if name in _JOINING:
-                yield {name: self.read(each, what)}
+                yield {name: self.read(each, what, context)}
             elif name == "assert":
                 yield {"and": [self._assertion(*entry, what) for entry in named(each)]}
             else:

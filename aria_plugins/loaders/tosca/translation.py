@@ -209,13 +209,13 @@ class Translation:
                                  "members": self._each(_first), "targets": self._each(_first)})
 
     def _workflow(self, value: Value) -> Value:
-        self._leave(value, ("precondition",), "a workflow")
-        return self._map(value, {"inputs": self._named(self._parameter), "steps": self._named(self._step)},
-                         leave_out=("precondition", "metadata"))
+        return self._map(value, {
+            "inputs": self._named(self._parameter), "steps": self._named(self._step),
+            "precondition": lambda each: Sequence(each.mark, [_map_of(each, "condition", self.value(each))])},
+            {"precondition": "preconditions"}, leave_out=("metadata",))
 
     def _step(self, value: Value) -> Value:
-        self._leave(value, ("filter",), "a step")
-        return self._map(value, {"target": _first, "activities": self.value}, leave_out=("filter",))
+        return self._map(value, {"target": _first, "activities": self.value, "filter": self.value})
 
     def _substitution(self, value: Value) -> Value:
         left = ("substitution_filter", "interfaces")

@@ -78,7 +78,7 @@ class Workflows:
         self._read_parameter = read_parameter
         self._problems = problems
         self._names = names
-        self._conditions = Conditions(problems)
+        self._conditions = Conditions(converter, problems)
         self._nodes: dict[str, NodeTemplate] = {}
         self._own: dict[str, Scalar] = {}
 
@@ -142,10 +142,12 @@ class Workflows:
 
     def _precondition(self, value: Value, names: Names, what: str) -> ConditionSpec:
         about = self._about(value, names, f"the precondition of {what}", what)
-        return ConditionSpec(
-            nodes=[each.name for each in about.nodes], requirement=about.requirement,
-            conditions=self._conditions.read(field(value, "condition"), about.what),
-            location=str(place_of(value)))
+        conditions = self._conditions.read(field(value, "condition"), about.what, about.context)
+        if field(value, "target") is None and not all("expression" in each for each in conditions):
+            self._problems.add(place_of(value), f"the precondition of {what} lacks the keyname `target`: its "
+                               "condition is about attributes")
+        return ConditionSpec(nodes=[each.name for each in about.nodes], requirement=about.requirement,
+                             conditions=conditions, location=str(place_of(value)))
 
     # --- steps
 
@@ -188,7 +190,8 @@ class Workflows:
         about = self._about(body, names, f"step `{key.text}`", f"step `{key.text}`")
         activities = [made for each in items(field(body, "activities"))
                       if (made := self._activity(each, about)) is not None]
-        conditions = self._conditions.read(field(body, "filter"), f"the filter of {about.what}")
+        conditions = self._conditions.read(field(body, "filter"), f"the filter of {about.what}",
+                                            about.context)
         return StepSpec(nodes=[each.name for each in about.nodes], requirement=about.requirement,
                         conditions=conditions, activities=activities, then=then, location=str(place_of(key)))
 
